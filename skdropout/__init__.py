@@ -1,0 +1,17 @@
+"""Neural networks with dropout as scikit-learn estimators that say how sure they are."""
+
+from importlib.metadata import version
+
+from .classifier import DropoutMLPClassifier
+from .regressor import DropoutMLPRegressor
+from .uncertainty import Uncertainty
+from .wrapped import predict_uncertainty
+
+__version__ = version("skdropout")
+
+__all__ = [
+    "DropoutMLPClassifier",
+    "DropoutMLPRegressor",
+    "Uncertainty",
+    "predict_uncertainty",
+]

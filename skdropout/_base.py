@@ -1,0 +1,494 @@
+"""What the two estimators share: `fit` as a template, and draws for prediction."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import Tensor
+
+from ._device import resolve_device
+from ._parameters import Parameters
+from .draws import evaluate
+from .families import FAMILIES, Family, Noiseless
+from .likelihood import Likelihood, mixture_log_prob
+from .network import Architecture, Member, PlainStack, Stack
+from .rows import Rows
+from .stopping import EpochLine, InverseScaling, Stopping
+from .training import DropoutNet, NonFiniteLossError, Plan
+
+# Draws behind the validation score of each epoch: enough that it sees the noise, few enough
+# that early stopping costs about one more forward pass over the training rows.
+_VALIDATION_DRAWS = 10
+
+
+class DropoutMLP(Parameters, BaseEstimator, ABC):
+    """The estimators without what makes them a classifier or a regressor.
+
+    Subclasses say what a target is: they validate, encode and decode it and name its
+    likelihood. Everything else is here.
+    """
+
+    @abstractmethod
+    def _validate_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Checked arrays of equal length."""
+
+    @abstractmethod
+    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """Sample weights with everything else that weighs rows multiplied in."""
+
+    @abstractmethod
+    def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
+        """Set the attributes that `_encode_target` and the predictions need."""
+
+    @abstractmethod
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Target as the likelihood wants it."""
+
+    @abstractmethod
+    def _make_likelihood(self) -> Likelihood:
+        """Likelihood of the encoded target."""
+
+    @abstractmethod
+    def _log_target_scale(self) -> float:
+        """Logarithm of what one unit of the encoded target is in units of y."""
+
+    # ---- fit -----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Any:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs: a dense array, a list or a DataFrame. Scale them first, as for any network.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels of any type, or real targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Factor on each row's loss. A weight of zero leaves the row out.
+        X_val : array-like of shape (n_val, n_features), default=None
+            Rows that early stopping watches instead of a random part of `X`. Only with
+            ``early_stopping=True``.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For a parameter or data out of range, or if training diverges. What was fitted
+            before stays as it was.
+        """
+        with _restored_on_error(self):
+            self._validate_params()
+            again = self.warm_start and hasattr(self, "net_")
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            rows = self._training_rows(X, y, sample_weight, None, first=not again)
+            validation = self._validation_rows(X_val, y_val, sample_weight_val)
+            if validation is None and self.early_stopping:
+                rows, validation = self._split(rows, seed)
+            if again:
+                stack, likelihood = copy.deepcopy((self.net_.module_, self.net_.criterion_))
+            else:
+                stack, likelihood = self._make_stack(rows, seed), self._make_likelihood()
+            net = self._make_net(stack, likelihood, rows, validation)
+            self._train(net, rows, self.max_iter)
+            self._warn_if_unfinished(net)
+        return self
+
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
+        with _restored_on_error(self):
+            self._validate_params()
+            if self.early_stopping:
+                raise ValueError(
+                    f"{type(self).__name__}.partial_fit does not support early_stopping=True: "
+                    "one pass over the rows leaves nothing to stop"
+                )
+            again = hasattr(self, "net_")
+            rows = self._training_rows(X, y, sample_weight, classes, first=not again)
+            if again:
+                net = copy.deepcopy(self.net_)
+            else:
+                seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+                stack = self._make_stack(rows, seed)
+                net = self._make_net(stack, self._make_likelihood(), rows, None)
+            self._train(net, rows, epochs=1)
+        return self
+
+    def _training_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, first: bool) -> Rows:
+        """Validate and encode. Rows of weight zero leave here, before anything is random."""
+        X, y = self._validate_xy(X, y, reset=first)
+        weight = self._total_weight(y, self._check_weight(sample_weight, X))
+        if weight is not None and not (weight > 0).any():
+            raise ValueError(f"{type(self).__name__}: every row has a sample_weight of zero")
+        if first:
+            self._set_target(y, weight, classes)
+        target = self._encode_target(y)
+        if weight is not None:
+            used = weight > 0
+            if not used.all():
+                X, target, weight = X[used], target[used], weight[used]
+            # Equal weights are no weights, bit for bit; others have mean one.
+            weight = None if np.ptp(weight) == 0 else weight / weight.mean()
+        return self._rows(X, target, weight)
+
+    def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows | None:
+        given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
+        present = [name for name, value in given.items() if value is not None]
+        if not present:
+            return None
+        if X is None or y is None:
+            missing = "X_val" if X is None else "y_val"
+            raise ValueError(
+                f"{type(self).__name__}.fit: {present[0]} was given, but {missing} was not"
+            )
+        if not self.early_stopping:
+            raise ValueError(
+                f"{type(self).__name__}.fit: X_val and y_val are for early stopping, but "
+                "early_stopping=False"
+            )
+        X, y = self._validate_xy(X, y, reset=False)
+        return self._rows(X, self._encode_target(y), self._check_weight(sample_weight, X))
+
+    def _check_weight(self, weight: Any, X: np.ndarray) -> np.ndarray | None:
+        if weight is None:
+            return None
+        return _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
+
+    def _rows(self, X: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Rows:
+        x = _tensor(X).to(torch.float32)
+        if X.dtype != np.float32 and not x.isfinite().all():
+            raise ValueError(
+                f"{type(self).__name__}: X reaches {np.abs(X).max():.3g} in absolute value, too "
+                "large for float32, in which networks are trained; scale it (StandardScaler)"
+            )
+        return Rows(x, _tensor(target), None if weight is None else _tensor(weight).float())
+
+    def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
+        """Hold out a random part for early stopping."""
+        try:
+            train, held_out = train_test_split(
+                np.arange(len(rows)),
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=rows.y.numpy() if is_classifier(self) else None,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{type(self).__name__}: cannot hold out validation_fraction="
+                f"{self.validation_fraction} of {len(rows)} rows for early stopping: {error}"
+            ) from error
+        return Rows(*rows[torch.from_numpy(train)]), Rows(*rows[torch.from_numpy(held_out)])
+
+    def _make_stack(self, rows: Rows, seed: int) -> Stack:
+        if self.normalization == "batch" and len(rows) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: normalization='batch' needs at least 2 rows, "
+                f"got n_samples = {len(rows)}"
+            )
+        hidden = self._hidden_widths()
+        widths = (rows.x.shape[1], *hidden, self._make_likelihood().n_raw)
+        architecture = Architecture(widths, self.activation, self.normalization)
+        seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
+        members = [Member(int(seed), self._family(), self._rates(len(hidden))) for seed in seeds]
+        return Stack(architecture, members)
+
+    def _hidden_widths(self) -> tuple[int, ...]:
+        widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
+        if widths.size and (
+            widths.ndim != 1 or widths.dtype.kind not in "iu" or (widths < 1).any()
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: hidden_layer_sizes must be a positive int or a sequence "
+                f"of positive ints, got {self.hidden_layer_sizes!r}"
+            )
+        return tuple(int(width) for width in widths)
+
+    def _family(self) -> Family:
+        if self.dropout is None:
+            return Noiseless()
+        return FAMILIES[self.dropout]() if isinstance(self.dropout, str) else self.dropout
+
+    def _rates(self, n_hidden: int) -> tuple[float, ...]:
+        """Probability of dropping an input of each linear map."""
+        rates = self.dropout_rate
+        values = np.asarray([rates] * n_hidden if np.ndim(rates) == 0 else rates)
+        if values.shape != (n_hidden,) or (
+            n_hidden and (values.dtype.kind not in "fiu" or not self._in_range(values))
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: dropout_rate must be a float in [0, 1) or one such for "
+                f"each of the {n_hidden} hidden layers, got {rates!r}"
+            )
+        return (float(self.input_dropout_rate), *(float(rate) for rate in values))
+
+    @staticmethod
+    def _in_range(rates: np.ndarray) -> bool:
+        return bool(((rates >= 0) & (rates < 1)).all())
+
+    def _make_net(
+        self, stack: Stack, likelihood: Likelihood, rows: Rows, validation: Rows | None
+    ) -> DropoutNet:
+        options = {name: getattr(self, name) for name in Plan.__dataclass_fields__}
+        options["batch_size"] = self._batch_size(len(rows))
+        n_weights = sum(linear.weight.numel() for linear in stack.linears)
+        return DropoutNet(
+            stack,
+            likelihood,
+            plan=Plan(**options),
+            validation=validation,
+            n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
+            # Copies: callbacks keep state, and fit does not change its parameters.
+            callbacks=[*self._own_callbacks(), *copy.deepcopy(list(self.callbacks or []))],
+            device=str(resolve_device(self.device, n_weights * options["batch_size"])),
+            verbose=0,
+        )
+
+    def _batch_size(self, n_rows: int) -> int:
+        if isinstance(self.batch_size, str):
+            return min(200, n_rows)
+        if self.batch_size > n_rows:
+            warnings.warn(
+                f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
+                f"{n_rows} training rows and is clipped to them",
+                stacklevel=4,
+            )
+        return min(self.batch_size, n_rows)
+
+    def _own_callbacks(self) -> list:
+        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
+        stopping = Stopping(self.early_stopping, self.tol, self.n_iter_no_change, adaptive)
+        callbacks: list = [("stopping", stopping)]
+        if self.solver == "sgd" and self.learning_rate == "invscaling":
+            callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
+        if self.verbose:
+            callbacks.append(("epoch_line", EpochLine(self.max_iter)))
+        return callbacks
+
+    def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
+        # Both contexts end here and are the thread's own: the caller's modes neither reach the
+        # training nor are changed by it.
+        with torch.inference_mode(False), torch.enable_grad():
+            if not net.initialized_:
+                net.initialize()
+            device = torch.device(net.device)
+            if net.validation is not None:
+                net.validation = net.validation.to(device)
+            try:
+                net.partial_fit(rows.to(device), None, epochs=epochs)
+            except NonFiniteLossError as error:
+                raise ValueError(self._divergence(error, rows)) from error
+        net.validation = None
+        self.net_ = net
+        self._set_training_attributes(net, len(rows))
+
+    def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
+        largest = rows.x.abs().max().item()
+        if largest > 1e3:
+            cause = f"X reaches {largest:.3g} in absolute value; scale it (StandardScaler)"
+        else:
+            cause = (
+                f"learning_rate_init={self.learning_rate_init} is too large for "
+                f"solver={self.solver!r}; make it smaller"
+            )
+        return f"{type(self).__name__}: training diverged, {error}. The likely cause: {cause}"
+
+    def _warn_if_unfinished(self, net: DropoutNet) -> None:
+        if net.history and net.history[-1].get("interrupted", False):
+            warnings.warn(
+                f"{type(self).__name__}: training interrupted by the user in epoch "
+                f"{len(net.history)}; the best weights so far are kept",
+                stacklevel=3,
+            )
+        elif len(net.history) == self.max_iter and not dict(net.callbacks_)["stopping"].converged_:
+            warnings.warn(
+                f"{type(self).__name__}: maximum iterations max_iter={self.max_iter} reached and "
+                "the optimization has not converged yet",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _set_training_attributes(self, net: DropoutNet, n_rows: int) -> None:
+        history = [epoch for epoch in net.history if "train_loss" in epoch]
+        self.n_iter_ = len(history)
+        self.t_ = self.n_iter_ * n_rows
+        self.n_layers_ = len(net.module_.architecture.widths)
+        self.loss_curve_ = [epoch["train_loss"] for epoch in history]
+        self.loss_ = self.loss_curve_[-1] if history else None
+        self.best_loss_ = self.validation_scores_ = self.best_validation_score_ = None
+        if self.early_stopping:
+            self.validation_scores_ = [-epoch["valid_loss"] for epoch in history]
+            self.best_validation_score_ = max(self.validation_scores_, default=None)
+        else:
+            self.best_loss_ = min(self.loss_curve_, default=None)
+        noisy = [linear.noisy for linear in net.module_.linears]
+        self.dropout_rates_ = np.array(net.module_.members[0].rates)[noisy]
+
+    # ---- prediction ----------------------------------------------------------------------
+
+    def log_prob(self, X: Any, y: Any) -> np.ndarray:
+        """Log predictive density (classifier: probability) of each row's true target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Logarithm of the mixture over the draws, in nats. Regressor: a density per unit of
+            y, of all outputs jointly. Classifier: its mean is minus scikit-learn's `log_loss`.
+        """
+        check_is_fitted(self)
+        X, y = self._validate_xy(X, y, reset=False)
+        likelihood = self.net_.criterion_
+
+        def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
+            target = target.to(raws[0].device)
+            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
+
+        target = _tensor(self._encode_target(y))
+        if target.is_floating_point() and X.dtype == np.float64:
+            target = target.double()
+        return self._reduce(X, self._functions(), mixture, target)[0] - self._log_target_scale()
+
+    def _check_x(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def _reduce(
+        self, X: np.ndarray, plain: PlainStack, function: Callable[..., tuple], *rows: Any
+    ) -> tuple[np.ndarray, ...]:
+        """Apply `function` to the raw outputs of each chunk of rows and join the results.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Its dtype is the one of the computation.
+        plain : PlainStack
+        function : callable
+            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
+            chunk's part of each of `rows`. Returns arrays with rows first.
+        *rows : arrays or tensors with one entry per row
+        """
+        with torch.inference_mode():
+            x = _tensor(X).to(plain.layers[0].linear.weight.device)
+            chunks = [
+                function(raws, *(values[chunk] for values in rows))
+                for chunk, raws in evaluate(plain, x)
+            ]
+        return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
+
+    def _functions(self, uncertain: str | None = None) -> PlainStack:
+        """The plain networks that answer a prediction.
+
+        Parameters
+        ----------
+        uncertain : str, optional
+            Name of the call that asks for uncertainty, which needs more than one function.
+        """
+        name, stack = type(self).__name__, self.net_.module_
+        allowed = {"n_draws": self._parameter_constraints["n_draws"]}
+        validate_parameter_constraints(allowed, {"n_draws": self.n_draws}, caller_name=name)
+        if uncertain and len(stack.members) == 1:
+            if not stack.noisy:
+                raise ValueError(
+                    f"{name}.{uncertain}: this model has no noise (dropout={self.dropout!r}, "
+                    f"dropout_rate={self.dropout_rate!r}) and one member, so it cannot say how "
+                    "sure it is; fit with dropout and a positive rate, or with n_members > 1"
+                )
+            if self.n_draws == 0:
+                raise ValueError(
+                    f"{name}.{uncertain}: n_draws=0 is the deterministic weight-scaling rule and "
+                    "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
+                )
+        with torch.inference_mode():
+            return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
+
+    def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
+        """Functions from the posterior, spread evenly over the members.
+
+        Parameters
+        ----------
+        method : str
+            Who asks.
+        n_functions : int
+        random_state : int, RandomState instance or None
+            None gives the functions that predict.
+        """
+        validate_parameter_constraints(
+            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
+            {"n_samples": n_functions},
+            caller_name=f"{type(self).__name__}.{method}",
+        )
+        stack = self.net_.module_
+        seeds = None
+        if random_state is not None:
+            rng = check_random_state(random_state)
+            seeds = [int(rng.randint(np.iinfo(np.int32).max)) for _ in stack.members]
+        with torch.inference_mode():
+            return stack.draw(-(-n_functions // len(stack.members)), seeds)
+
+
+def interleave(members: list[np.ndarray], n_functions: int) -> np.ndarray:
+    """The first functions of all members in turn.
+
+    Parameters
+    ----------
+    members : list of ndarray of shape (n_draws, rows, ...), one per member
+    n_functions : int
+
+    Returns
+    -------
+    ndarray of shape (n_functions, rows, ...)
+    """
+    turns = (divmod(function, len(members)) for function in range(n_functions))
+    return np.stack([members[member][draw % len(members[0])] for draw, member in turns])
+
+
+@contextmanager
+def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
+    """Leave an estimator as it was if the block raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    # Nothing writes to it, but torch warns about arrays that cannot be written to, such as
+    # joblib's memory maps.
+    values = np.ascontiguousarray(values)
+    return torch.from_numpy(values if values.flags.writeable else values.copy())

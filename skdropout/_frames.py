@@ -1,0 +1,39 @@
+"""DataFrames for people who want names and an index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .uncertainty import Uncertainty
+
+
+def uncertainty_frame(X: Any, uncertainty: Uncertainty, names: list[str] | None) -> Any:
+    """Lay an `Uncertainty` out as a pandas DataFrame on the index of `X`.
+
+    Parameters
+    ----------
+    X : array-like
+        Its index is used if it has one.
+    uncertainty : Uncertainty
+    names : list of str or None
+        Names of the columns of two-dimensional fields; None numbers them.
+
+    Raises
+    ------
+    ImportError
+        If pandas is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError("as_frame=True needs pandas: pip install pandas") from error
+    columns: dict[str, np.ndarray] = {}
+    for field, values in uncertainty._asdict().items():
+        if values.ndim == 1:
+            columns[field] = values
+            continue
+        labels = names if names and len(names) == values.shape[1] else range(values.shape[1])
+        columns.update({f"{field}_{label}": values[:, k] for k, label in enumerate(labels)})
+    return pd.DataFrame(columns, index=getattr(X, "index", None))

@@ -1,0 +1,159 @@
+"""What a noise family is: three questions about one linear map ``x @ W + b``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from ._noise import NoiseSource
+
+
+@dataclass(frozen=True)
+class PlainLinear:
+    """The linear maps ``(x * gain) @ weight + bias`` of ``M`` members with ``S`` draws each.
+
+    An axis of draws of length 1 means that all draws share the value, which lets the evaluation
+    do the work that they share only once.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (M, S or 1, n_in, n_out)
+    bias : Tensor of shape (M, S or 1, n_out)
+    gain : Tensor of shape (M, S, n_in) or None
+        Factor on each input, zero where the unit is dropped. None means ones.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    gain: Tensor | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all draws of a member are the same map."""
+        return self.gain is None and self.weight.shape[1] == 1 and self.bias.shape[1] == 1
+
+
+class NoisyLinear(nn.Module, ABC):
+    """One linear map of every member of a stack, with a family's noise.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Widths of the map.
+    rates : sequence of float, one per member
+        Probability of dropping an input of this map.
+    families : sequence of Family, one per member
+        Carry the family's own parameters, which may differ from member to member.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (members, n_in, n_out)
+        The centre of the posterior: what the penalty and the weight-scaling rule see.
+    bias : Parameter of shape (members, 1, n_out)
+    noisy : bool
+        Whether a draw can differ from the plain map. Subclasses set it.
+    """
+
+    noisy: bool
+
+    def __init__(
+        self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]
+    ) -> None:
+        super().__init__()
+        n_members = len(rates)
+        self.weight = nn.Parameter(torch.zeros(n_members, n_in, n_out, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out, dtype=torch.float32))
+
+    @abstractmethod
+    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+        """The noisy product while training, with fresh noise for every row.
+
+        Parameters
+        ----------
+        x : Tensor of shape (members, rows, n_in)
+        source : NoiseSource
+
+        Returns
+        -------
+        Tensor of shape (members, rows, n_out)
+        """
+
+    @abstractmethod
+    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
+        """Plain maps from the posterior.
+
+        Parameters
+        ----------
+        n_draws : int
+        rngs : sequence of numpy.random.Generator, one per member
+            Read draw by draw: the first draws of a longer sequence are those of a shorter one.
+        """
+
+    @abstractmethod
+    def kl(self) -> Tensor:
+        """Kullback-Leibler divergence from the prior, in nats, over the map: ``(members,)``."""
+
+    def plain(self) -> PlainLinear:
+        """The plain map of the weight-scaling rule: one draw, the centre of the posterior."""
+        return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach())
+
+
+class MultiplicativeLinear(NoisyLinear):
+    """A map whose inputs are multiplied by noise of mean one."""
+
+    @abstractmethod
+    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
+        """Noise for every row and input, shape ``(members or 1, n_rows, n_in)``."""
+
+    @abstractmethod
+    def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        """Noise for every draw and input, shape ``(members, n_draws, n_in)``, float32."""
+
+    def gain(self, n_rows: int, source: NoiseSource) -> Tensor | None:
+        """The noise of a training pass, None where there is none."""
+        return self.training_gain(n_rows, source) if self.noisy else None
+
+    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+        gain = self.gain(x.shape[1], source)
+        return torch.baddbmm(self.bias, x if gain is None else x * gain, self.weight)
+
+    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
+        if not self.noisy:
+            return self.plain()
+        gain = torch.from_numpy(self.drawn_gain(n_draws, rngs)).to(self.weight.device)
+        return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach(), gain)
+
+    def kl(self) -> Tensor:
+        return self.weight.new_zeros(self.weight.shape[0])
+
+
+class Family(BaseEstimator, ABC):
+    """A kind of noise. Subclasses with a `name` enter themselves in the table `FAMILIES`.
+
+    A family is a small scikit-learn object: its constructor parameters appear in the
+    estimator's `get_params` (``dropout__...``), so that a search can vary them.
+    """
+
+    name: ClassVar[str]
+    layer: ClassVar[type[NoisyLinear]]
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            FAMILIES[cls.name] = cls
+
+
+FAMILIES: dict[str, type[Family]] = {}
+"""The families by name."""
+
+
+def member_column(values: Sequence[float] | np.ndarray, like: Tensor) -> Tensor:
+    """One value per member as a float32 column ``(members, 1, 1)`` that broadcasts over maps."""
+    return torch.as_tensor(values, dtype=torch.float32, device=like.device).view(-1, 1, 1)

@@ -1,0 +1,77 @@
+"""Bernoulli (binary) dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._base import Family, MultiplicativeLinear, member_column
+from ._noise import NoiseSource
+
+_LEVELS = 2**16
+
+
+class BernoulliLinear(MultiplicativeLinear):
+    """Inputs are dropped with probability `rate` and the kept ones divided by ``1 - rate``."""
+
+    threshold: Tensor
+    scale: Tensor
+
+    def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]):
+        super().__init__(n_in, n_out, rates, families)
+        # Masks compare 16-bit integers with a threshold, so a rate is a multiple of 2**-16. A
+        # positive rate never rounds to zero (that would switch dropout off silently) nor to one.
+        level = np.rint(np.asarray(rates, dtype=np.float64) * _LEVELS)
+        level = np.where(np.asarray(rates) > 0, np.clip(level, 1, _LEVELS - 1), 0)
+        self.rates = level / _LEVELS
+        self.noisy = bool(self.rates.any())
+        threshold = torch.from_numpy((level - _LEVELS // 2).astype(np.int16)).view(-1, 1, 1)
+        self.register_buffer("threshold", threshold, persistent=False)
+        scale = member_column(1.0 / (1.0 - self.rates), self.weight)
+        self.register_buffer("scale", scale, persistent=False)
+
+    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
+        bits = source.bits(n_rows, self.weight.shape[1])
+        members = max(bits.shape[0], self.threshold.shape[0])
+        # Writing the comparison straight into floats spares a slow conversion from bool.
+        keep = torch.empty(
+            members, *bits.shape[1:], dtype=self.weight.dtype, device=self.weight.device
+        )
+        return torch.ge(bits, self.threshold, out=keep).mul_(self.scale)
+
+    def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
+        n_in = self.weight.shape[1]
+        gains = [
+            (rng.random((n_draws, n_in), dtype=np.float32) >= rate) / np.float32(1.0 - rate)
+            for rng, rate in zip(rngs, self.rates, strict=True)
+        ]
+        return np.stack(gains).astype(np.float32, copy=False)
+
+
+class Bernoulli(Family):
+    """Bernoulli (binary) dropout with inverted scaling.
+
+    While training, every unit of every row is dropped with probability `dropout_rate` and the
+    kept ones are divided by ``1 - dropout_rate``, so that the mean is unchanged. A draw keeps
+    one mask for all rows: it is one thinned network of the ensemble of all thinned networks.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014). Dropout: a simple way to
+    prevent neural networks from overfitting. Journal of Machine Learning Research 15.
+
+    Gal and Ghahramani (2016). Dropout as a Bayesian approximation. ICML.
+
+    Examples
+    --------
+    >>> from skdropout import DropoutMLPClassifier
+    >>> from skdropout.families import Bernoulli
+    >>> DropoutMLPClassifier(dropout=Bernoulli(), dropout_rate=0.5).dropout
+    Bernoulli()
+    """
+
+    name = "bernoulli"
+    layer = BernoulliLinear

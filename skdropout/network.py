@@ -1,0 +1,227 @@
+"""The stack of networks: widths to layers, the noisy forward pass, draws of plain stacks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .families import Family, NoiseSource, NoisyLinear, PlainLinear
+from .normalization import NORMALIZATIONS, Normalization, PlainLayerNorm
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation, and its gradient in terms of what it returned.
+
+    Attributes
+    ----------
+    function : callable
+    backward : callable
+        Takes the gradient from above and the activated values.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(lambda x: x, lambda gradient, _: gradient),
+    "logistic": Activation(torch.sigmoid, torch.ops.aten.sigmoid_backward),
+    "relu": Activation(torch.relu, lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)),
+    "tanh": Activation(torch.tanh, torch.ops.aten.tanh_backward),
+}
+"""Activations of the hidden units, by the names that scikit-learn's MLP uses."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the members of a stack have in common.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Units per layer, from the inputs to the raw outputs.
+    activation : str
+        A key of `ACTIVATIONS`.
+    normalization : str or None
+        A key of `skdropout.normalization.NORMALIZATIONS`.
+    """
+
+    widths: tuple[int, ...]
+    activation: str
+    normalization: str | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """What one member of a stack may have different from the others.
+
+    Attributes
+    ----------
+    seed : int
+        Everything random about the member follows from it.
+    family : Family
+        All members of a stack share the class, not the parameters.
+    rates : tuple of float
+        Probability of dropping, per linear map: the inputs', then each hidden layer's.
+    """
+
+    seed: int
+    family: Family
+    rates: tuple[float, ...]
+
+    def seeds(self) -> tuple[int, int, int, int]:
+        """Independent seeds for initial weights, row order, training noise and draws."""
+        states = np.random.SeedSequence(self.seed).generate_state(4)
+        return tuple(int(state) for state in states)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class PlainLayer:
+    """A linear map of a plain stack, and the layer normalization behind it, if any."""
+
+    linear: PlainLinear
+    norm: PlainLayerNorm | None
+
+
+@dataclass(frozen=True)
+class PlainStack:
+    """Plain networks: no noise, no state, nothing that knows of families.
+
+    Attributes
+    ----------
+    layers : tuple of PlainLayer
+        From the inputs to the raw outputs.
+    activation : callable
+        Between the layers.
+    """
+
+    layers: tuple[PlainLayer, ...]
+    activation: Callable[[Tensor], Tensor]
+
+    @property
+    def n_members(self) -> int:
+        return self.layers[0].linear.weight.shape[0]
+
+    @property
+    def n_draws(self) -> int:
+        """Draws per member."""
+        return max(
+            size
+            for linear in (layer.linear for layer in self.layers)
+            for size in (
+                linear.weight.shape[1],
+                linear.bias.shape[1],
+                1 if linear.gain is None else linear.gain.shape[1],
+            )
+        )
+
+
+class Stack(nn.Module):
+    """Networks side by side: every tensor has a leading member axis.
+
+    Order in a hidden layer: linear, normalization, activation, dropout. The dropout belongs to
+    the next linear map, whose inputs it drops; the outputs are never dropped.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    members : sequence of Member
+    """
+
+    linears: Sequence[NoisyLinear]
+    norms: Sequence[Normalization]
+
+    def __init__(self, architecture: Architecture, members: Sequence[Member]) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.members = tuple(members)
+        families = [member.family for member in members]
+        self.linears = nn.ModuleList(  # type: ignore[assignment]
+            type(families[0]).layer(n_in, n_out, rates, families)
+            for (n_in, n_out), rates in zip(
+                itertools.pairwise(architecture.widths),
+                zip(*(member.rates for member in members), strict=True),
+                strict=True,
+            )
+        )
+        normalization = architecture.normalization
+        hidden = architecture.widths[1:-1] if normalization else ()
+        self.norms = nn.ModuleList(  # type: ignore[assignment]
+            NORMALIZATIONS[str(normalization)](len(members), width) for width in hidden
+        )
+        self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        """Glorot's uniform initial weights and biases, as in scikit-learn's MLP."""
+        factor = 2.0 if self.architecture.activation == "logistic" else 6.0
+        for row, member in enumerate(self.members):
+            generator = torch.Generator().manual_seed(member.seeds()[0])
+            for linear in self.linears:
+                bound = (factor / sum(linear.weight.shape[1:])) ** 0.5
+                linear.weight[row].uniform_(-bound, bound, generator=generator)
+                linear.bias[row].uniform_(-bound, bound, generator=generator)
+
+    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+        """Noisy pass with fresh noise for every row, for training.
+
+        Parameters
+        ----------
+        x : Tensor of shape (members, rows, n_features)
+        source : NoiseSource
+
+        Returns
+        -------
+        Tensor of shape (members, rows, raw outputs)
+        """
+        activation = ACTIVATIONS[self.architecture.activation].function
+        *hidden, last = self.linears
+        for depth, linear in enumerate(hidden):
+            x = linear(x, source)
+            if self.norms:
+                x = self.norms[depth](x)
+            x = activation(x)
+        return last(x, source)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether draws differ."""
+        return any(linear.noisy for linear in self.linears)
+
+    def plain(self) -> PlainStack:
+        """One plain network per member, by the weight-scaling rule."""
+        return self._assemble([linear.plain() for linear in self.linears])
+
+    def draw(self, n_draws: int, seeds: Sequence[int] | None = None) -> PlainStack:
+        """Plain networks from the posterior, `n_draws` per member.
+
+        Parameters
+        ----------
+        n_draws : int
+            Per member. The draws of a shorter sequence are the first ones of a longer.
+        seeds : sequence of int, one per member, optional
+            By default the members' own, which makes a model a fixed set of functions.
+        """
+        if seeds is None:
+            seeds = [member.seeds()[3] for member in self.members]
+        return self._assemble(
+            [
+                # A stream per map: the draws of one do not depend on how many another took.
+                linear.draw(n_draws, [np.random.default_rng((seed, depth)) for seed in seeds])
+                for depth, linear in enumerate(self.linears)
+            ]
+        )
+
+    def _assemble(self, linears: list[PlainLinear]) -> PlainStack:
+        layers = [
+            PlainLayer(*norm.plain(linear))
+            for linear, norm in zip(linears, self.norms, strict=False)
+        ]
+        layers += [PlainLayer(linear, None) for linear in linears[len(layers) :]]
+        return PlainStack(tuple(layers), ACTIVATIONS[self.architecture.activation].function)

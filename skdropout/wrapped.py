@@ -1,0 +1,116 @@
+"""`predict_uncertainty` for anything that scikit-learn wraps around an estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .uncertainty import Uncertainty
+
+
+def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Uncertainty:
+    """Uncertainty of a fitted model, through pipelines, searches and other wrappers.
+
+    Parameters
+    ----------
+    fitted : estimator
+        `DropoutMLPClassifier`, `DropoutMLPRegressor` or anything of scikit-learn's around one:
+        `Pipeline`, every search with ``refit=True``, `FrozenEstimator`, the threshold
+        classifiers, `TransformedTargetRegressor` with a linear transform.
+    X : array-like of shape (n_samples, n_features)
+        Rows as the outermost wrapper takes them.
+    **kwargs
+        For the estimator's own `predict_uncertainty`: `measure`, `as_frame`.
+
+    Returns
+    -------
+    Uncertainty or DataFrame
+        As the estimator's own `predict_uncertainty` gives it.
+
+    Raises
+    ------
+    TypeError
+        If no estimator inside offers `predict_uncertainty`.
+    ValueError
+        If a target transform is not linear, or a search was not refitted.
+    sklearn.exceptions.NotFittedError
+        If `fitted` is not.
+
+    Examples
+    --------
+    >>> import skdropout
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = skdropout.DropoutMLPClassifier(n_iter_no_change=1, tol=0.05, random_state=0)
+    >>> pipe = make_pipeline(StandardScaler(), model).fit(X, y)
+    >>> skdropout.predict_uncertainty(pipe, X[:3]).epistemic.shape
+    (3,)
+    """
+    if isinstance(fitted, Pipeline):
+        check_is_fitted(fitted)
+        if len(fitted.steps) > 1:
+            X = fitted[:-1].transform(X)
+        return predict_uncertainty(fitted[-1], X, **kwargs)
+    if isinstance(fitted, FrozenEstimator):
+        return predict_uncertainty(fitted.estimator, X, **kwargs)
+    if isinstance(fitted, TransformedTargetRegressor):
+        return _through_target_transform(fitted, X, **kwargs)
+    if isinstance(fitted, FixedThresholdClassifier | TunedThresholdClassifierCV):
+        check_is_fitted(fitted)
+        return predict_uncertainty(fitted.estimator_, X, **kwargs)
+    if hasattr(fitted, "predict_uncertainty"):
+        return fitted.predict_uncertainty(X, **kwargs)
+    if hasattr(fitted, "cv") and hasattr(fitted, "refit"):
+        return predict_uncertainty(_best(fitted), X, **kwargs)
+    raise TypeError(
+        f"predict_uncertainty: {type(fitted).__name__} neither has a predict_uncertainty method "
+        "nor is a wrapper that is known here (Pipeline, a search, FrozenEstimator, "
+        "FixedThresholdClassifier, TunedThresholdClassifierCV, TransformedTargetRegressor)"
+    )
+
+
+def _best(search: Any) -> Any:
+    if not search.refit:
+        raise ValueError(
+            f"predict_uncertainty: this {type(search).__name__} has refit=False, so there is no "
+            "best_estimator_ to ask; search with refit=True"
+        )
+    check_is_fitted(search)
+    return search.best_estimator_
+
+
+def _through_target_transform(
+    fitted: TransformedTargetRegressor, X: Any, **kwargs: Any
+) -> Uncertainty:
+    """Undo a linear transform ``t = (y - shift) / scale`` of the target."""
+    check_is_fitted(fitted)
+    inner = predict_uncertainty(fitted.regressor_, X, **kwargs)
+    if not isinstance(inner, Uncertainty):
+        raise ValueError(
+            "predict_uncertainty: as_frame=True is not available through a "
+            "TransformedTargetRegressor"
+        )
+    mean = np.asarray(inner.mean)
+    columns = mean.reshape(len(mean), -1)
+    probes = np.linspace(-2.0, 2.0, 9)[:, None] * np.ones(columns.shape[1])
+    values = fitted.transformer_.inverse_transform(probes)
+    scale = (values[-1] - values[0]) / 4.0
+    if not np.allclose(values, values[4] + probes * scale, rtol=1e-6, atol=1e-9 * np.ptp(values)):
+        raise ValueError(
+            "predict_uncertainty: the target transform "
+            f"{type(fitted.transformer_).__name__} is not linear, so a variance cannot be taken "
+            "back to the units of y; predict on the transformed scale, or sample"
+        )
+    scaled = Uncertainty(
+        columns * scale + values[4],
+        *(np.asarray(part).reshape(len(mean), -1) * scale**2 for part in inner[1:]),
+    )
+    return Uncertainty(*(part.reshape(mean.shape) for part in scaled))
