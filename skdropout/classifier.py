@@ -316,10 +316,11 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         def moments(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
             probabilities = self._probabilities(dict(enumerate(raws)))
-            mean = probabilities.mean(0)
+            mean = self._all_classes(probabilities.mean(0)).cpu().numpy()
             if not return_std:
-                return (mean.cpu().numpy(),)
-            return mean.cpu().numpy(), probabilities.std(0, correction=0).cpu().numpy()
+                return (mean,)
+            std = probabilities.std(0, correction=0)
+            return mean, std.expand(-1, len(self.classes_)).cpu().numpy()
 
         results = self._reduce(X, plain, moments)
         return results if return_std else results[0]
@@ -375,7 +376,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         plain = self._functions("predict_uncertainty")
 
         def decompose(raws: list[Tensor]) -> Uncertainty:
-            return _MEASURES[measure](self._probabilities(dict(enumerate(raws))).cpu().numpy())
+            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
+            return _MEASURES[measure](probabilities.cpu().numpy())
 
         uncertainty = Uncertainty(*self._reduce(x, plain, decompose))
         if not as_frame:
@@ -404,7 +406,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
             members = [self._probabilities({member: raw}) for member, raw in enumerate(raws)]
-            draws = interleave([proba.cpu().numpy() for proba in members], n_samples)
+            draws = interleave([self._all_classes(p).cpu().numpy() for p in members], n_samples)
             return (np.moveaxis(draws, 1, 0),)
 
         return np.moveaxis(self._reduce(X, plain, rows_first)[0], 0, 1)
@@ -413,10 +415,18 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         return 0.0
 
     def _probabilities(self, raws: dict[int, Tensor]) -> Tensor:
-        """Class probabilities of the draws of the given members, ``(n_draws, rows, classes)``."""
+        """Probabilities under the draws of the given members.
+
+        Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
+        """
         likelihood = self.net_.criterion_
         members = [likelihood.distribution(raw, member).probs for member, raw in raws.items()]
         probabilities = members[0] if len(members) == 1 else torch.cat(members)
-        if probabilities.ndim == 2:
-            probabilities = torch.stack([1 - probabilities, probabilities], -1)
-        return probabilities
+        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
+
+    @staticmethod
+    def _all_classes(probabilities: Tensor) -> Tensor:
+        """The same with a last axis of all classes."""
+        if probabilities.shape[-1] > 1:
+            return probabilities
+        return torch.cat([1 - probabilities, probabilities], -1)
