@@ -27,7 +27,7 @@ from .families import FAMILIES, Family, Noiseless
 from .likelihood import Likelihood, mixture_log_prob
 from .network import Architecture, Member, PlainStack, Stack
 from .rows import Rows
-from .stopping import EpochLine, InverseScaling, Stopping
+from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from .training import DropoutNet, NonFiniteLossError, Plan
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
@@ -270,7 +270,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             validation=validation,
             n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
             # Copies: callbacks keep state, and fit does not change its parameters.
-            callbacks=[*self._own_callbacks(), *copy.deepcopy(list(self.callbacks or []))],
+            callbacks=[
+                *self._own_callbacks(),
+                *copy.deepcopy(list(self.callbacks or [])),
+                ("stop", StopWhenConverged()),
+            ],
             device=str(resolve_device(self.device, n_weights * options["batch_size"])),
             verbose=0,
         )
@@ -343,7 +347,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             )
 
     def _set_training_attributes(self, net: DropoutNet) -> None:
-        history = [epoch for epoch in net.history if "train_loss" in epoch]
+        # An epoch that was interrupted has no record of its own.
+        history = [epoch for epoch in net.history if "interrupted" not in epoch]
         self.n_iter_ = len(history)
         self.n_layers_ = len(net.module_.architecture.widths)
         self.loss_curve_ = [epoch["train_loss"] for epoch in history]

@@ -394,10 +394,11 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             variances = np.concatenate([part.variance.cpu().numpy() for part in parts])
             return regression_uncertainty(means, variances)
 
-        mean, *variances = self._reduce(x, plain, decompose)
+        mean, _, *variances = self._reduce(x, plain, decompose)
+        epistemic, aleatoric = (variance * self._y_scale**2 for variance in variances)
+        # The total is added up last: scaled by itself it could differ in the last bit.
         scaled = Uncertainty(
-            mean * self._y_scale + self._y_mean,
-            *(variance * self._y_scale**2 for variance in variances),
+            mean * self._y_scale + self._y_mean, epistemic + aleatoric, epistemic, aleatoric
         )
         if self._y_ndim == 1:
             return Uncertainty(*(values[:, 0] for values in scaled))

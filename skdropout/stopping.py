@@ -61,7 +61,7 @@ class Stopping(Callback):
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
         if self.waiting_.min() > self.n_iter_no_change:
-            self._stop_or_slow_down(net)
+            self._converge_or_slow_down(net)
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
@@ -70,14 +70,21 @@ class Stopping(Callback):
                 values.copy_(best)
         del self.state_
 
-    def _stop_or_slow_down(self, net: DropoutNet) -> None:
+    def _converge_or_slow_down(self, net: DropoutNet) -> None:
         (group,) = net.optimizer_.param_groups
         if self.adaptive and group["lr"] > 1e-6:
             group["lr"] /= 5
             self.waiting_[:] = 0
             return
         self.converged_ = True
-        raise TrainingConverged
+
+
+class StopWhenConverged(Callback):
+    """Ends training once `Stopping` says so; the last callback, so that all see the last epoch."""
+
+    def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
+        if dict(net.callbacks_)["stopping"].converged_:
+            raise TrainingConverged
 
 
 class InverseScaling(Callback):
