@@ -243,8 +243,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
-        by_class = compute_sample_weight(self.class_weight, y)
-        return by_class if weight is None else by_class * weight
+        if weight is None:
+            return compute_sample_weight(self.class_weight, y)
+        # Classes are balanced over the rows that count.
+        used, total = weight > 0, weight.copy()
+        total[used] *= compute_sample_weight(self.class_weight, y[used])
+        return total
 
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
         self.classes_ = np.unique(y if classes is None else classes)
