@@ -15,12 +15,190 @@ from torch import Tensor
 from ._base import DropoutMLP, interleave
 from ._frames import uncertainty_frame
 from .likelihood import GaussianLikelihood, Likelihood
+from .mixture import normal_mixture_quantiles
 from .uncertainty import Uncertainty, regression_uncertainty
 
 
 @dataclass(eq=False, repr=False)
 class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
-    """A multi-layer perceptron regressor with dropout that says how sure it is."""
+    """A multi-layer perceptron regressor with dropout that says how sure it is.
+
+    It takes the place of scikit-learn's `MLPRegressor`. Dropout stays on at prediction: `n_draws`
+    thinned networks answer, their mean is the prediction and what they disagree about is what the
+    model does not know. It also learns how noisy the targets are.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
+        Units of each hidden layer. An int stands for one hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden units.
+    dropout : {"bernoulli", "gaussian"}, Family or None, default="bernoulli"
+        Kind of noise. "bernoulli" switches units off; "gaussian" multiplies them by normal noise of
+        the same mean and variance; None is no noise, uncertainty then needs ``n_members > 1``. An
+        object of `skdropout.families` carries parameters of its own, which appear in `get_params`
+        as ``dropout__...``.
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
+        Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
+        For "gaussian" the variance of the noise is ``rate / (1 - rate)``.
+    input_dropout_rate : float, default=0.0
+        The same for the inputs. The outputs are never dropped.
+    n_draws : int, default=100
+        Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
+        one network without noise, no uncertainty from draws. Read at prediction, so
+        ``set_params(n_draws=1000)`` needs no refit.
+    n_members : int, default=1
+        Networks that are trained side by side from different starts, a deep ensemble. A
+        prediction averages over the draws of all of them.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalization of each hidden layer, in the order linear map, normalization, activation,
+        dropout. The statistics of "batch" stand still at prediction.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer. scikit-learn's "lbfgs" needs an objective without noise and is not offered.
+    alpha : float, default=0.0001
+        Strength of the penalty on the weights. As in scikit-learn's MLP it is divided by the rows
+        of a batch and biases are free of it.
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
+    batch_size : int or "auto", default="auto"
+        Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule of the step size, for ``solver="sgd"`` only. "invscaling" divides
+        `learning_rate_init` by ``t_ ** power_t``; "adaptive" divides the step size by five each
+        time that training would stop.
+    learning_rate_init : float, default=0.001
+        First step size.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Largest number of epochs.
+    shuffle : bool, default=True
+        Order the rows anew in each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Everything random follows from it, and is settled in `fit`: initial weights, order of the
+        rows, noise, the held-out part and the draws that predict. An int leaves all global
+        generators alone.
+    tol : float, default=1e-4
+        Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
+        without it.
+    verbose : bool or int, default=False
+        Print a line per epoch.
+    warm_start : bool, default=False
+        Let `fit` go on from the weights of the last `fit`. The optimizer starts anew.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Use Nesterov's momentum, for ``solver="sgd"`` with a positive `momentum`.
+    early_stopping : bool, default=False
+        Hold out a part of the rows, watch their log-likelihood instead of the training loss, and
+        restore the weights of the best epoch. scikit-learn's MLP watches the
+        accuracy or R^2 instead.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out, unless `fit` is given `X_val`.
+    beta_1 : float, default=0.9
+        Decay of Adam's mean of gradients, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of Adam's mean of squared gradients, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps Adam from dividing by zero.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement of `tol` after which training stops.
+    device : str, default="auto"
+        "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
+        the network is large enough to gain from it.
+    callbacks : list of skorch callbacks or None, default=None
+        For people who know skorch. Copies of them take part in the training.
+    normalize_y : bool, default=True
+        Train on targets of mean zero and variance one, as in `GaussianProcessRegressor`. Every
+        result is in the units of y either way.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where `X` has names that are all strings.
+    n_outputs_ : int
+        Columns of `y`.
+    n_layers_ : int
+        Layers, with the inputs and the outputs.
+    n_iter_ : int
+        Epochs of the last `fit`, or of all calls of `partial_fit`.
+    loss_ : float
+        Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
+        noise, in nats per row of the standardised y, plus the penalty.
+    best_loss_ : float or None
+        Lowest of `loss_curve_`. None with ``early_stopping=True``.
+    loss_curve_ : list of float
+        `loss_` after each epoch.
+    validation_scores_ : list of float or None
+        Mean log-likelihood of the held-out rows after each epoch, in nats. None without
+        `early_stopping`.
+    best_validation_score_ : float or None
+        Highest of them, the score of the weights that were kept.
+    out_activation_ : str
+        "identity".
+    t_ : int
+        Rows seen in training, each as often as it was seen.
+    dropout_rates_ : ndarray
+        Rate of each noisy linear map, from the inputs on. Empty without noise.
+    noise_std_ : float or ndarray of shape (n_outputs_,)
+        Learned standard deviation of the observation noise, in the units of y. A float if `y` had
+        one dimension. With several members the root of their mean variance.
+    net_ : DropoutNet
+        The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
+        each epoch recorded.
+
+    See Also
+    --------
+    skdropout.predict_uncertainty : Uncertainty through pipelines and searches.
+    DropoutMLPClassifier : The same for classes instead of numbers.
+    sklearn.neural_network.MLPRegressor : The same network without dropout.
+
+    Notes
+    -----
+    A fitted model is a fixed set of functions. Each draw is one network, the same for every row,
+    so what a row gets depends neither on the rows beside it nor on how often it is asked.
+
+    The likelihood is Gaussian with one noise variance per output, the same for all rows. Given the
+    network it has a closed form, the mean squared residual of the noisy passes, and is set to it
+    at the end of each epoch. A prediction's variance is the draws' variance plus this noise.
+    `log_prob` is the log density of the mixture over the draws, per unit of y.
+
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
+    the inputs first, as for any network.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014). Dropout: a simple way to
+    prevent neural networks from overfitting. Journal of Machine Learning Research 15.
+
+    Gal and Ghahramani (2016). Dropout as a Bayesian approximation: representing model uncertainty
+    in deep learning. ICML.
+
+    Lakshminarayanan, Pritzel and Blundell (2017). Simple and scalable predictive uncertainty
+    estimation using deep ensembles. NeurIPS.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdropout import DropoutMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = DropoutMLPRegressor(early_stopping=True, random_state=0)
+    >>> model = model.fit(X[:350], y[:350])
+    >>> model.score(X[350:], y[350:]) > 0.3
+    True
+    >>> mean, std = model.predict(X[350:], return_std=True)
+    >>> mean.shape, std.shape
+    ((92,), (92,))
+    >>> 30 < model.noise_std_ < 90
+    True
+    >>> uncertainty = model.predict_uncertainty(X[350:])
+    >>> uncertainty.epistemic.shape
+    (92,)
+    """
 
     _: KW_ONLY
     normalize_y: bool = True
@@ -77,18 +255,21 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
 
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
         columns = y.reshape(len(y), -1).astype(np.float64)
-        used = slice(None) if weight is None else weight > 0
-        if len(columns[used]) < 2:
+        if weight is not None:
+            # As in the loss: rows of weight zero are not there, and equal weights are none.
+            columns, weight = columns[weight > 0], weight[weight > 0]
+            weight = weight if np.ptp(weight) else None
+        if len(columns) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
-                f"n_samples = {len(columns[used])}"
+                f"n_samples = {len(columns)}"
             )
-        constant = np.flatnonzero(np.ptp(columns[used], axis=0) == 0)
+        constant = np.flatnonzero(np.ptp(columns, axis=0) == 0)
         if len(constant):
             where = "y" if y.ndim == 1 else f"column {constant[0]} of y"
             raise ValueError(
                 f"{type(self).__name__}: {where} is constant "
-                f"({columns[used][0, constant[0]]:.6g}), there is nothing to learn from it"
+                f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
             )
         self.n_outputs_ = columns.shape[1]
         self.out_activation_ = "identity"
@@ -134,8 +315,17 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             If ``return_std=True`` is asked of a model without noise and with one member, or
             with ``n_draws=0``.
         """
-        uncertainty = self._moments(X, "predict(return_std=True)" if return_std else None)
-        return (uncertainty.mean, np.sqrt(uncertainty.total)) if return_std else uncertainty.mean
+        if return_std:
+            uncertainty = self._moments(X, "predict(return_std=True)")
+            return uncertainty.mean, np.sqrt(uncertainty.total)
+        x = self._check_x(X)
+
+        def mean_over_draws(raws: list[Tensor]) -> tuple[np.ndarray]:
+            means, _ = self._components(raws)
+            return (means.mean(0, dtype=np.float64),)
+
+        (mean,) = self._reduce(x, self._functions(), mean_over_draws)
+        return self._shaped(mean * self._y_scale + self._y_mean)
 
     def predict_uncertainty(self, X: Any, *, as_frame: bool = False) -> Uncertainty:
         """Mean and variance of the prediction, the variance split by cause.
@@ -163,6 +353,70 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         )
         uncertainty = self._moments(X, "predict_uncertainty")
         return uncertainty_frame(X, uncertainty, None) if as_frame else uncertainty
+
+    def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
+        """Quantiles of the predictive distribution, the mixture over the draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        quantiles : array-like of shape (n_quantiles,)
+            Probabilities in (0, 1), increasing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+            In the units of y, increasing along the last axis.
+
+        Raises
+        ------
+        ValueError
+            For quantiles out of range or not increasing, and for a model without noise and
+            with one member or with ``n_draws=0``.
+        """
+        name = f"{type(self).__name__}.predict_quantiles"
+        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if (
+            probabilities.ndim != 1
+            or not ((probabilities > 0) & (probabilities < 1)).all()
+            or (np.diff(probabilities) <= 0).any()
+        ):
+            raise ValueError(
+                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
+            )
+        return self._mixture_quantiles(X, probabilities, "predict_quantiles")
+
+    def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
+        """Central interval that holds a new observation with a given probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence_level : float or array-like of shape (n_levels,), default=0.9
+            Probability of the interval, in (0, 1).
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
+            Lower and upper ends, in the units of y. With several outputs the shape is
+            (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
+
+        Raises
+        ------
+        ValueError
+            For a level out of range, and for a model without noise and with one member or with
+            ``n_draws=0``.
+        """
+        levels = np.asarray(confidence_level, dtype=np.float64)
+        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(
+                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
+                f"(0, 1) or a list of such, got {confidence_level!r}"
+            )
+        tails = (1 - np.atleast_1d(levels)) / 2
+        ends = self._mixture_quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
+        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
+        return ends if levels.ndim else ends[..., 0]
 
     def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
         """New observations from the predictive distribution.
@@ -195,7 +449,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         std = noise[np.arange(n_samples) % len(noise)].T
         samples = samples + std * rng.standard_normal(samples.shape)
         samples = samples * self._y_scale[:, None] + self._y_mean[:, None]
-        return samples[:, 0] if self._y_ndim == 1 else samples
+        return self._shaped(samples)
 
     @property
     def noise_std_(self) -> Any:
@@ -210,19 +464,42 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     def _moments(self, X: Any, uncertain: str | None) -> Uncertainty:
         x = self._check_x(X)
         plain = self._functions(uncertain)
-        likelihood = self.net_.criterion_
 
         def decompose(raws: list[Tensor]) -> Uncertainty:
-            parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
-            means = np.concatenate([part.mean.cpu().numpy() for part in parts])
-            variances = np.concatenate([part.variance.cpu().numpy() for part in parts])
-            return regression_uncertainty(means, variances)
+            return regression_uncertainty(*self._components(raws))
 
-        mean, *variances = self._reduce(x, plain, decompose)
+        mean, _, *variances = self._reduce(x, plain, decompose)
+        epistemic, aleatoric = (variance * self._y_scale**2 for variance in variances)
+        # The total is added up last: scaled by itself it could differ in the last bit.
         scaled = Uncertainty(
-            mean * self._y_scale + self._y_mean,
-            *(variance * self._y_scale**2 for variance in variances),
+            mean * self._y_scale + self._y_mean, epistemic + aleatoric, epistemic, aleatoric
         )
-        if self._y_ndim == 1:
-            return Uncertainty(*(values[:, 0] for values in scaled))
-        return scaled
+        return Uncertainty(*map(self._shaped, scaled))
+
+    def _components(self, raws: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Means and noise variances of the mixture, ``(n_draws, rows, n_outputs)`` each."""
+        likelihood = self.net_.criterion_
+        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
+        return (
+            np.concatenate([part.mean.cpu().numpy() for part in parts]),
+            np.concatenate([part.variance.cpu().numpy() for part in parts]),
+        )
+
+    def _mixture_quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
+        x = self._check_x(X)
+
+        def invert(raws: list[Tensor]) -> tuple[np.ndarray]:
+            means, variances = self._components(raws)
+            flat = normal_mixture_quantiles(
+                means.reshape(len(means), -1),
+                np.sqrt(variances).reshape(len(means), -1),
+                probabilities,
+            )
+            return (flat.reshape(*means.shape[1:], -1),)
+
+        (values,) = self._reduce(x, self._functions(method), invert)
+        return self._shaped(values * self._y_scale[:, None] + self._y_mean[:, None])
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
+        return values[:, 0] if self._y_ndim == 1 else values

@@ -11,6 +11,8 @@ from skorch.callbacks import Callback
 
 from .training import DropoutNet
 
+_SMOOTHING = 0.9
+
 
 class TrainingConverged(KeyboardInterrupt):
     """Ends skorch's loop, which listens to this exception only. It never reaches a user."""
@@ -45,15 +47,17 @@ class Stopping(Callback):
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.converged_ = False
+        self.average_, self.n_smoothed_ = np.zeros(n_members), 0
         # Everything that training moves; each tensor has a leading member axis.
         state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
         self.state_ = [(values.detach(), values.detach().clone()) for values in state]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        scores = np.array(epoch["valid_scores"] if self.early_stopping else epoch["train_losses"])
-        if not self.early_stopping:
-            scores = -scores
+        if self.early_stopping:
+            scores = np.array(epoch["valid_scores"])
+        else:
+            scores = -self._smoothed(np.array(epoch["train_losses"]))
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
         self.best_scores_ = np.where(better, scores, self.best_scores_)
@@ -61,7 +65,17 @@ class Stopping(Callback):
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
         if self.waiting_.min() > self.n_iter_no_change:
-            self._stop_or_slow_down(net)
+            self._converge_or_slow_down(net)
+
+    def _smoothed(self, losses: np.ndarray) -> np.ndarray:
+        """Exponential moving average of the training losses.
+
+        Dropout makes them noisy: one lucky epoch would be hard to beat and end the training of
+        a network that still learns.
+        """
+        self.n_smoothed_ += 1
+        self.average_ += (1 - _SMOOTHING) * (losses - self.average_)
+        return self.average_ / (1 - _SMOOTHING**self.n_smoothed_)
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
@@ -70,14 +84,21 @@ class Stopping(Callback):
                 values.copy_(best)
         del self.state_
 
-    def _stop_or_slow_down(self, net: DropoutNet) -> None:
+    def _converge_or_slow_down(self, net: DropoutNet) -> None:
         (group,) = net.optimizer_.param_groups
         if self.adaptive and group["lr"] > 1e-6:
             group["lr"] /= 5
             self.waiting_[:] = 0
             return
         self.converged_ = True
-        raise TrainingConverged
+
+
+class StopWhenConverged(Callback):
+    """Ends training once `Stopping` says so; the last callback, so that all see the last epoch."""
+
+    def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
+        if dict(net.callbacks_)["stopping"].converged_:
+            raise TrainingConverged
 
 
 class InverseScaling(Callback):

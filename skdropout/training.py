@@ -149,17 +149,19 @@ class DropoutNet(NeuralNet):
     ) -> None:
         if iterator is None:
             return
-        if not training:
-            scores = self.validation_scores()
-            self._record("valid_loss", -scores)
-            self.history.record("valid_scores", scores.tolist())
-            return
         try:
-            losses = self._train_epoch(iterator)
+            values = self._train_epoch(iterator) if training else self.validation_scores()
         except KeyboardInterrupt:
             # skorch's own callbacks stop with this exception too, but never inside an epoch.
             self.history.record("interrupted", True)
             raise
+        if training:
+            self._record_training(values)
+        else:
+            self._record("valid_loss", -values)
+            self.history.record("valid_scores", values.tolist())
+
+    def _record_training(self, losses: Tensor) -> None:
         self._record("train_loss", losses)
         self.history.record("train_losses", losses.tolist())
         if not losses.isfinite().all():
