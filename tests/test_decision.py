@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from .referral_cases import CANCER, Given, linear, network
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import BayesianRidge
 
@@ -12,6 +11,8 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
+
+from .referral_cases import CANCER, Given, linear, network
 
 
 @pytest.fixture(scope="module")

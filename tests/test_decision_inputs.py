@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from .referral_cases import CANCER, Given, linear, network
 from sklearn.model_selection import RepeatedKFold
 
 from skdropout.decision import (
     FixedReferralClassifier,
     TunedReferralClassifierCV,
 )
+
+from .referral_cases import CANCER, Given, linear, network
 
 
 @pytest.fixture(scope="module")

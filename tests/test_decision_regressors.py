@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from .referral_cases import CANCER, DIABETES, linear
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression
@@ -16,6 +15,9 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
+
+from .referral_cases import CANCER, DIABETES, linear
+
 
 def noisy_regression(n=400):
     rng = np.random.default_rng(0)

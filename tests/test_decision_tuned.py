@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from .referral_cases import CANCER, IRIS, Given, linear, network
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import cross_val_predict
@@ -10,6 +9,8 @@ from sklearn.model_selection import cross_val_predict
 from skdropout.decision import (
     TunedReferralClassifierCV,
 )
+
+from .referral_cases import CANCER, IRIS, Given, linear, network
 
 
 @pytest.fixture(scope="module")
