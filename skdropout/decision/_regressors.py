@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin, clone
 from sklearn.metrics import r2_score
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from ..referral_scores import REGRESSOR_UNCERTAINTIES
@@ -80,7 +80,8 @@ class ReferralRegressor(RegressorMixin, Referral):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        return np.asarray(column_or_1d(y, warn=True, dtype=np.float64))
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        return column_or_1d(y, warn=True)
 
 
 class FixedReferralRegressor(UnfittedUse, ReferralRegressor):

@@ -197,6 +197,9 @@ class RiskCoverageDisplay:
             ylabel="selective risk (mean loss of rows kept)",
             xlim=(0, 1),
         )
+        # Fixing one end stops autoscaling, so make room for this curve first.
+        self.ax_.relim()
+        self.ax_.autoscale(axis="y")
         self.ax_.set_ylim(bottom=0)
         legend_if_labelled(self.ax_)
         return self
