@@ -106,7 +106,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             For a parameter or data out of range, or if training diverges. What was fitted
             before stays as it was.
         """
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -124,7 +125,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             if self.early_stopping:
                 raise ValueError(
@@ -275,7 +277,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 *copy.deepcopy(list(self.callbacks or [])),
                 ("stop", StopWhenConverged()),
             ],
-            device=str(resolve_device(self.device, n_weights * options["batch_size"])),
+            device=str(
+                resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
+            ),
             verbose=0,
         )
 
