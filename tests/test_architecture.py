@@ -17,7 +17,7 @@ FLOORS = [
     {"families/__init__"},
     {"normalization"},
     {"network", "likelihood"},
-    {"rows", "backprop", "uncertainty", "mixture", "metrics", "_device"},
+    {"rows", "backprop", "uncertainty", "mixture", "metrics", "_device", "_random"},
     {"draws", "_frames", "_parameters"},
     {"training"},
     {"stopping"},
