@@ -15,13 +15,13 @@ import torch
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
 from ._device import resolve_device
 from ._parameters import Parameters
+from ._random import local_random_state, new_seed
 from .draws import evaluate
 from .families import FAMILIES, Family, Noiseless
 from .likelihood import Likelihood, mixture_log_prob
@@ -106,10 +106,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             For a parameter or data out of range, or if training diverges. What was fitted
             before stays as it was.
         """
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            seed = new_seed(self.random_state)
             rows = self._training_rows(X, y, sample_weight, None, first=not again)
             validation = self._validation_rows(X_val, y_val, sample_weight_val)
             if validation is None and self.early_stopping:
@@ -124,7 +125,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             if self.early_stopping:
                 raise ValueError(
@@ -136,7 +138,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             if again:
                 net = copy.deepcopy(self.net_)
             else:
-                seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+                seed = new_seed(self.random_state)
                 stack = self._make_stack(rows, seed)
                 net = self._make_net(stack, self._make_likelihood(), rows, None)
             self._train(net, rows, epochs=1)
@@ -275,7 +277,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 *copy.deepcopy(list(self.callbacks or [])),
                 ("stop", StopWhenConverged()),
             ],
-            device=str(resolve_device(self.device, n_weights * options["batch_size"])),
+            device=str(
+                resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
+            ),
             verbose=0,
         )
 
@@ -464,8 +468,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         stack = self.net_.module_
         seeds = None
         if random_state is not None:
-            rng = check_random_state(random_state)
-            seeds = [int(rng.randint(np.iinfo(np.int32).max)) for _ in stack.members]
+            rng = local_random_state(random_state)
+            seeds = [new_seed(rng) for _ in stack.members]
         with torch.inference_mode():
             return stack.draw(-(-n_functions // len(stack.members)), seeds)
 

@@ -79,8 +79,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Order the rows anew in each epoch.
     random_state : int, RandomState instance or None, default=None
         Everything random follows from it, and is settled in `fit`: initial weights, order of the
-        rows, noise, the held-out part and the draws that predict. An int leaves all global
-        generators alone.
+        rows, noise, the held-out part and the draws that predict. None takes fresh entropy from
+        the operating system, not NumPy's global generator.
     tol : float, default=1e-4
         Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
         without it.

@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import validate_parameter_constraints
-from sklearn.utils.validation import check_random_state, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
 from ._base import DropoutMLP, interleave
 from ._frames import uncertainty_frame
+from ._random import local_random_state
 from .likelihood import GaussianLikelihood, Likelihood
 from .mixture import normal_mixture_quantiles
 from .uncertainty import Uncertainty, regression_uncertainty
@@ -76,8 +77,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         Order the rows anew in each epoch.
     random_state : int, RandomState instance or None, default=None
         Everything random follows from it, and is settled in `fit`: initial weights, order of the
-        rows, noise, the held-out part and the draws that predict. An int leaves all global
-        generators alone.
+        rows, noise, the held-out part and the draws that predict. None takes fresh entropy from
+        the operating system, not NumPy's global generator.
     tol : float, default=1e-4
         Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
         without it.
@@ -437,7 +438,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             In the units of y.
         """
         X = self._check_x(X)
-        rng = check_random_state(random_state)
+        rng = local_random_state(random_state)
         plain = self._sampled_functions("sample_y", n_samples, rng)
         noise = self._noise_std()
 

@@ -47,6 +47,8 @@ class Stopping(Callback):
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.converged_ = False
+        # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
+        self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), 0
         # Everything that training moves; each tensor has a leading member axis.
         state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
@@ -54,7 +56,7 @@ class Stopping(Callback):
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        if self.early_stopping:
+        if self.watches_validation_:
             scores = np.array(epoch["valid_scores"])
         else:
             scores = -self._smoothed(np.array(epoch["train_losses"]))
@@ -79,7 +81,7 @@ class Stopping(Callback):
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
-        if (self.early_stopping or interrupted) and np.isfinite(self.best_scores_).all():
+        if (self.watches_validation_ or interrupted) and np.isfinite(self.best_scores_).all():
             for values, best in self.state_:
                 values.copy_(best)
         del self.state_

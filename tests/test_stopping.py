@@ -9,6 +9,7 @@ from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.stopping import _SMOOTHING
 from skdropout.training import DropoutNet
 from tests.reference import ESTIMATORS, quick, target
 
@@ -149,13 +150,15 @@ class Interrupting(Callback):
 
 
 def _best_state(X, y, **options):
-    """What was learned until the best of the first nine epochs, by training once more."""
+    """What was learned until the best of nine epochs by smoothed loss, by training once more."""
     seen = []
 
     class Remembering(Callback):
         def on_epoch_end(self, net, **kwargs):
             state = {name: v.clone() for name, v in net.module_.state_dict().items()}
-            seen.append((net.history[-1]["train_loss"], state))
+            losses = [epoch["train_loss"] for epoch in net.history]
+            weights = _SMOOTHING ** np.arange(len(losses))[::-1]
+            seen.append((np.average(losses, weights=weights), state))
 
     class Copies(Remembering):
         def __deepcopy__(self, memo):
