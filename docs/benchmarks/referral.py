@@ -78,7 +78,10 @@ def comparison(table: Table, folds: list[dict[str, Doubted]]) -> str:
     columns = list(scores[REFERENCE][0])
     lines = []
     for name, by_fold in scores.items():
-        means = [f"{np.mean([fold[column] for fold in by_fold]):.4f}" for column in columns]
+        means = [
+            f"{np.mean([fold[column] for fold in by_fold]):.{5 if 'AURC' in column else 4}f}"
+            for column in columns
+        ]
         lines.append([name, *means, difference(table, by_fold, scores[REFERENCE], name)])
     return markdown_table(["refer by", *columns, "AURC against total"], lines)
 
@@ -91,7 +94,7 @@ def difference(table: Table, by_fold: list[dict], reference: list[dict], name: s
     error = np.sqrt((1 / len(pairs) + len(test) / len(train)) * np.var(pairs, ddof=1))
     mean = np.mean(pairs)
     word = "" if abs(mean) <= 2 * error else (" **better**" if mean < 0 else " **worse**")
-    return f"{mean:+.4f} ± {error:.4f}{word}"
+    return f"{mean:+.5f} ± {error:.5f}{word}"
 
 
 def findings(table: Table, folds: list[dict[str, Doubted]]) -> str:

@@ -73,7 +73,8 @@ class TunedReferralClassifierCV(Tuning, ReferralClassifier):
         Only with costs: mean cost of all unseen rows, kept or referred.
     cv_results_ : dict of ndarray
         One entry for every threshold that the unseen rows allow: "threshold", "coverage",
-        "risk", "n_kept", "n_wrong", and with costs "mean_cost".
+        "risk", "n_kept", "n_wrong". With costs "risk" is the mean cost of the rows kept,
+        "n_wrong" counts those that cost anything, and "mean_cost" is that of all rows.
     estimator_ : estimator
         The classifier that predicts.
     classes_ : ndarray of shape (n_classes,)
