@@ -28,7 +28,7 @@ from skdropout.decision import TunedReferralClassifierCV
 
 RISKS = (0.05, 0.10)
 REFERENCE = "total"
-SHOWN = ("total", "epistemic", WITHOUT_DRAWS, "random forest", RADIOLOGISTS, RANDOM)
+SHOWN = ("total", "epistemic", WITHOUT_DRAWS, "random forest", RANDOM, RADIOLOGISTS)
 
 INTRO = """Classifiers at their defaults but for `random_state`; one thread. Inputs are
 standardised, missing values of mammographic-mass become the training part's medians. 10 folds
