@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from skorch.callbacks import Callback
 from torch import Tensor
 
 from ._device import resolve_device
@@ -274,7 +275,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             # Copies: callbacks keep state, and fit does not change its parameters.
             callbacks=[
                 *self._own_callbacks(),
-                *copy.deepcopy(list(self.callbacks or [])),
+                *self._users_callbacks(),
                 ("stop", StopWhenConverged()),
             ],
             device=str(
@@ -293,6 +294,17 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 stacklevel=4,
             )
         return min(self.batch_size, n_rows)
+
+    def _users_callbacks(self) -> list:
+        for entry in self.callbacks or ():
+            callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+            kind = callback if isinstance(callback, type) else type(callback)
+            if not issubclass(kind, Callback):
+                raise ValueError(
+                    f"{type(self).__name__}: callbacks must be a list of skorch callbacks or of "
+                    f"pairs (name, callback), got {self.callbacks!r}"
+                )
+        return copy.deepcopy(list(self.callbacks or ()))
 
     def _own_callbacks(self) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"

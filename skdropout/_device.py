@@ -31,6 +31,8 @@ def resolve_device(device: str, multiply_adds: int, caller: str) -> torch.device
         return torch.device("cuda" if large and torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":
+            raise RuntimeError("a meta device holds no numbers")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
