@@ -1,13 +1,16 @@
 """Breast-cancer diagnosis that hands over the patients it is not sure of.
 
 The data are scikit-learn's bundled measurements of 569 real biopsies (Wolberg, Street and
-Mangasarian 1995). Half of the patients train the model and half are held out. The script
+Mangasarian 1995). A third of the patients train the model, a third find out when it should
+refer, and a third are held out. The script
 
 1. searches over dropout rates with `GridSearchCV`, scored by log loss;
 2. says for each held-out patient how sure the model is, and why not;
-3. refers the patients it is least sure of and counts the errors among those it keeps, beside
-   referral at random and by the largest probability of the same network without draws;
-4. draws both as a figure.
+3. counts the errors among the patients kept as more are referred, beside referral at random and
+   by the largest probability of the same network without draws;
+4. finds the threshold that promises at most 5 % errors among the patients it keeps, and compares
+   the promise with the held-out patients;
+5. draws both as a figure.
 
 Run it with ``python examples/medical_referral.py``; ``--figure PATH`` says where the figure
 goes. It takes less than a minute on two cores.
@@ -16,27 +19,31 @@ goes. It takes less than a minute on two cores.
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from sklearn.datasets import load_breast_cancer
-from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPClassifier, Uncertainty, predict_uncertainty
+from skdropout.decision import TunedReferralClassifierCV
+from skdropout.displays import RiskCoverageDisplay, UncertaintyDisplay
+from skdropout.metrics import risk_at_coverage
 
 RATES = [0.1, 0.3, 0.5, 0.7]
 SHARES = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3]
-REFERRED = 0.1  # the share that the figure shows as referred
+MAX_RISK = 0.05
+REASONS = {"epistemic": "the model lacks data", "aleatoric": "the case is ambiguous"}
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
-BENIGN, MALIGNANT, PLAIN = "#0072B2", "#D55E00", "#009E73"
+# What decides who is referred: the diagnoses of all patients, and how doubtful each is.
+Orders = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def load_patients() -> tuple[np.ndarray, np.ndarray]:
@@ -69,187 +76,118 @@ def print_search(search: GridSearchCV) -> None:
         print(f"{rate:>12}   {-score:.4f} +- {error:.4f}{chosen}")
 
 
-def print_patients(uncertainty: Uncertainty, truth: np.ndarray, labels: np.ndarray) -> None:
-    """The patients that the model is least sure of."""
-    print("\nThe ten held-out patients that the model is least sure of (variances):")
-    print("patient  P(malignant)  total   epistemic  aleatoric  model says  diagnosis")
-    for patient in np.argsort(-uncertainty.total)[:10]:
-        said = labels[uncertainty.mean[patient].argmax()]
+def print_patients(
+    uncertainty: Uncertainty, said: np.ndarray, reason: np.ndarray, truth: np.ndarray
+) -> None:
+    """The patients that the model is least sure of: all that are referred, and a few more."""
+    print("\nThe held-out patients that the model is least sure of (variances):")
+    print("patient  P(malignant)  total   epistemic  aleatoric  model says  diagnosis  referred")
+    for patient in np.argsort(-uncertainty.total)[: (reason != "").sum() + 3]:
+        why = REASONS[reason[patient]] if reason[patient] else "no"
         print(
             f"{patient:>7}  {uncertainty.mean[patient, 1]:>12.2f}"
             f"  {uncertainty.total[patient]:.4f}  {uncertainty.epistemic[patient]:>9.4f}"
-            f"  {uncertainty.aleatoric[patient]:>9.4f}  {said:<10}  {truth[patient]}"
-            f"{'' if said == truth[patient] else '  <- wrong'}"
+            f"  {uncertainty.aleatoric[patient]:>9.4f}  {said[patient]:<10}  {truth[patient]:<9}"
+            f"  {why}{'' if said[patient] == truth[patient] else '  <- wrong'}"
         )
 
 
-def errors_kept(doubt: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Errors left when the most doubtful patients are referred.
-
-    Parameters
-    ----------
-    doubt : ndarray of shape (n_patients,)
-        The largest are referred first.
-    wrong : ndarray of bool of shape (n_patients,)
-
-    Returns
-    -------
-    ndarray of shape (n_patients + 1,)
-        Errors among the kept after 0, 1, 2, ... referrals.
-    """
-    order = np.argsort(-doubt, kind="stable")
-    return wrong.sum() - np.concatenate([[0], np.cumsum(wrong[order])])
-
-
-def referral_curves(
-    uncertainty: Uncertainty, plain: np.ndarray, truth: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Errors among the kept after 0, 1, 2, ... referrals, for each way to choose whom to refer.
-
-    Parameters
-    ----------
-    uncertainty : Uncertainty
-    plain : ndarray of shape (n_patients, 2)
-        Probabilities of the same network without draws.
-    truth : ndarray of shape (n_patients,)
-    labels : ndarray of shape (2,)
-    """
-    wrong = labels[uncertainty.mean.argmax(1)] != truth
-    wrong_plain = labels[plain.argmax(1)] != truth
-    n_patients = len(truth)
+def referral_orders(search: GridSearchCV, X: np.ndarray, uncertainty: Uncertainty) -> Orders:
+    """Three ways to choose whom to refer."""
+    # n_draws is read at prediction: the same trained network, by the weight-scaling rule.
+    scaled = copy.deepcopy(search.best_estimator_).set_params(network__n_draws=0)
+    with_draws, without = search.predict(X), scaled.predict(X)
     return {
-        "total": errors_kept(uncertainty.total, wrong),
-        "epistemic": errors_kept(uncertainty.epistemic, wrong),
-        "no draws": errors_kept(-plain.max(1), wrong_plain),
-        # Expected count: every patient is equally likely to be referred.
-        "random": wrong.sum() * (1 - np.arange(n_patients + 1) / n_patients),
+        "total uncertainty": (with_draws, uncertainty.total),
+        "epistemic uncertainty": (with_draws, uncertainty.epistemic),
+        "largest probability, no draws": (without, -scaled.predict_proba(X).max(1)),
     }
 
 
-def print_referral(curves: dict[str, np.ndarray]) -> None:
+def print_referral(orders: Orders, truth: np.ndarray) -> None:
     """The referral table: share referred against errors among those kept."""
-    n_patients = len(curves["random"]) - 1
     print("\nErrors among the patients kept, and their rate, by what decides who is referred:")
     print("                      total         epistemic     largest prob.   at random")
     print("referred    kept   uncertainty    uncertainty      no draws      (expected)")
+    at_random = (orders["total uncertainty"][0] != truth).mean()
     for share in SHARES:
-        referred = round(share * n_patients)
-        kept = n_patients - referred
-        cells = [
-            f"{curves[name][referred]:>5.{1 if name == 'random' else 0}f} "
-            f"({curves[name][referred] / kept:5.1%})"
-            for name in ("total", "epistemic", "no draws", "random")
+        kept = len(truth) - round(share * len(truth))
+        risks = [
+            risk_at_coverage(truth, said, doubt, coverage=kept / len(truth))
+            for said, doubt in orders.values()
         ]
-        print(f"{referred:>3} ({share:>3.0%})   {kept:>3}   {'  '.join(cells)}")
-
-
-def print_verdict(
-    uncertainty: Uncertainty, plain: np.ndarray, truth: np.ndarray, labels: np.ndarray
-) -> None:
-    """Whether the draws helped on these patients, as far as they can tell."""
-    column = (truth == labels[1]).astype(int)
-    rows = np.arange(len(truth))
-    with_draws, without = uncertainty.mean, plain
-    gain = np.log(with_draws[rows, column]) - np.log(without[rows, column])
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
-    print("\nDo the draws help here?")
-    print(f"log loss with draws    {log_loss(truth, with_draws, labels=labels):.4f}")
-    print(f"log loss without       {log_loss(truth, without, labels=labels):.4f}")
-    print(f"gain per patient       {gain.mean():+.4f} +- {error:.4f} (standard error)")
-    if abs(gain.mean()) < 2 * error:
-        print("Too close to call: the difference is within two standard errors.")
-    else:
-        print(f"The draws make the probabilities {'better' if gain.mean() > 0 else 'worse'}.")
-
-
-def print_referral_verdict(curves: dict[str, np.ndarray]) -> None:
-    """Whether the draws chose better whom to refer."""
-    n_patients = len(curves["random"]) - 1
-    print(f"Errors left after referring {REFERRED:.0%}: ", end="")
-    referred = round(REFERRED * n_patients)
-    left = {name: curve[referred] for name, curve in curves.items()}
-    print(
-        f"{left['total']} by total, {left['epistemic']} by epistemic uncertainty, "
-        f"{left['no draws']} without draws, {left['random']:.1f} expected at random."
-    )
+        cells = [f"{kept * risk:>5.0f} ({risk:5.1%})" for risk in risks]
+        cells.append(f"{kept * at_random:>5.1f} ({at_random:5.1%})")
+        print(f"{len(truth) - kept:>3} ({share:>3.0%})   {kept:>3}   {'  '.join(cells)}")
     print(
         "With so few errors a difference of one or two patients is chance. With two classes, "
         "total\nuncertainty ranks patients exactly as the largest mean probability does."
     )
 
 
-def plot_patients(
-    ax: Axes, uncertainty: Uncertainty, truth: np.ndarray, labels: np.ndarray
+def kept_and_wrong(decision: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Selective coverage and selective risk of decisions, "refer" among them."""
+    kept = decision != "refer"
+    return float(kept.mean()), float((decision != truth)[kept].mean())
+
+
+def print_promise(
+    careful: TunedReferralClassifierCV, decision: np.ndarray, reason: np.ndarray, truth: np.ndarray
 ) -> None:
-    """Each held-out patient: probability of malignant against total uncertainty."""
-    probability, std = uncertainty.mean[:, 1], np.sqrt(uncertainty.epistemic)
-    referred = np.argsort(-uncertainty.total)[: round(REFERRED * len(truth))]
-    low, high = probability[referred].min(), probability[referred].max()
-    ax.axvspan(low, high, color="0.9", zorder=0, label=f"referred: the {REFERRED:.0%} least sure")
-    for label, color, marker in ((labels[0], BENIGN, "o"), (labels[1], MALIGNANT, "^")):
-        of = truth == label
-        ax.scatter(
-            probability[of],
-            std[of],
-            s=30,
-            c=color,
-            marker=marker,
-            alpha=0.75,
-            label=f"{label} (diagnosis)",
-        )
-    wrong = labels[uncertainty.mean.argmax(1)] != truth
-    ax.scatter(
-        probability[wrong],
-        std[wrong],
-        s=150,
-        facecolors="none",
-        edgecolors="black",
-        linewidths=1.5,
-        label="the model is wrong",
+    """What was promised, and what the held-out patients show."""
+    coverage, risk = kept_and_wrong(decision, truth)
+    print(f"\nReferral above a total uncertainty of {careful.threshold_:.4f}:")
+    print("                       patients kept   errors among them")
+    print(
+        f"calibration            {careful.selective_coverage_:>13.1%}"
+        f"   {careful.selective_risk_:.1%}; with 95 % confidence at most "
+        f"{careful.risk_bound_:.1%} of patients to come (asked: {MAX_RISK:.0%})"
     )
-    ax.set_xlabel("probability that the tumour is malignant")
-    ax.set_ylabel("disagreement of the draws (standard deviation)")
-    ax.set_title("Every held-out patient")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+    print(f"held-out patients      {coverage:>13.1%}   {risk:.1%}")
+    for name, meaning in REASONS.items():
+        print(f"referred as {meaning}: {(reason == name).sum()}")
 
 
-def plot_referral(ax: Axes, curves: dict[str, np.ndarray]) -> None:
-    """Errors among the kept against the share referred."""
-    n_patients = len(curves["random"]) - 1
-    share = 100 * np.arange(n_patients + 1) / n_patients
-    styles: dict[str, dict[str, Any]] = {
-        "random": {"label": "referred at random (expected)", "color": "0.45", "linestyle": ":"},
-        "no draws": {
-            "label": "by largest probability, no draws",
-            "color": PLAIN,
-            "linestyle": "--",
-        },
-        "epistemic": {"label": "by epistemic uncertainty", "color": MALIGNANT, "linestyle": "-."},
-        "total": {"label": "by total uncertainty", "color": BENIGN},
-    }
-    for name, style in styles.items():
-        ax.plot(share, curves[name], drawstyle="steps-post", linewidth=2.2, **style)
-    ax.set_xlim(0, 40)
-    ax.set_ylim(0, None)
-    ax.set_xlabel("patients referred to a doctor (%)")
-    ax.set_ylabel(f"wrong diagnoses among those kept (of {n_patients} patients)")
-    ax.set_title("Errors that referral leaves")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
+def plot_curves(ax: Axes, orders: Orders, decision: np.ndarray, truth: np.ndarray) -> None:
+    """Errors among the kept against the share kept, and where the threshold puts us."""
+    for name, (said, doubt) in orders.items():
+        RiskCoverageDisplay.from_predictions(truth, said, doubt, ax=ax, label=f"by {name}", lw=2)
+    at_random = (orders["total uncertainty"][0] != truth).mean()
+    ax.axhline(at_random, color="0.45", ls=":", lw=2, label="at random (expected)")
+    ax.axhline(MAX_RISK, color="black", lw=1, label=f"limit asked for: {MAX_RISK:.0%}")
+    held_out = kept_and_wrong(decision, truth)
+    ax.plot(*held_out, "k*", ms=14, label="at the chosen threshold")
+    ax.set(
+        title="Errors that referral leaves",
+        xlabel="patients kept, the others are referred",
+        ylabel="wrong diagnoses among the patients kept",
+        xlim=(0.6, 1),
+        ylim=(0, 1.2 * max(MAX_RISK, at_random)),
+    )
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def save_figure(
-    path: Path,
-    uncertainty: Uncertainty,
-    curves: dict[str, np.ndarray],
-    truth: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """Patients on the left, what referral does on the right."""
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    plot_patients(left, uncertainty, truth, labels)
-    plot_referral(right, curves)
-    for ax in (left, right):
+def plot_patients(ax: Axes, uncertainty: Uncertainty, wrong: np.ndarray, threshold: float) -> None:
+    """Each held-out patient: how sure the model is, and why not."""
+    display = UncertaintyDisplay.from_predictions(
+        uncertainty.epistemic, uncertainty.aleatoric, wrong, threshold=threshold, ax=ax
+    )
+    display.right_.set_label("the model is right")
+    display.wrong_.set_label("the model is wrong")
+    display.threshold_line_.set_label("referred: above this line")
+    ax.set(
+        title="Every held-out patient",
+        xlabel="the case is ambiguous (aleatoric variance)",
+        ylabel="the model lacks data (epistemic variance)",
+        ylim=(-0.003, 1.3 * uncertainty.epistemic.max()),
+    )
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Legends below the panels, where they hide no patient."""
+    for ax in figure.axes:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
@@ -257,29 +195,38 @@ def save_figure(
 
 
 def main() -> None:
-    """Search, predict, refer, draw."""
+    """Search, calibrate, predict, refer, draw."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--figure", type=Path, default=Path("medical_referral.png"))
     path = parser.parse_args().figure
     start = time.perf_counter()
 
     X, y = load_patients()
-    X_train, X_test, y_train, y_test = train_test_split(
-        X, y, test_size=0.5, stratify=y, random_state=0
+    X_seen, X_test, y_seen, y_test = train_test_split(
+        X, y, test_size=1 / 3, stratify=y, random_state=0
     )
-    print(f"{len(y_train)} patients to train on, {len(y_test)} held out")
+    X_train, X_calibrate, y_train, y_calibrate = train_test_split(
+        X_seen, y_seen, test_size=0.5, stratify=y_seen, random_state=0
+    )
+    print(f"{len(y_train)} patients train, {len(y_calibrate)} calibrate, {len(y_test)} held out")
     search = search_rates(X_train, y_train)
     print_search(search)
+    careful = TunedReferralClassifierCV(search, max_risk=MAX_RISK, cv="prefit")
+    careful.fit(X_calibrate, y_calibrate)
 
     uncertainty = predict_uncertainty(search, X_test)
-    print_patients(uncertainty, y_test, search.classes_)
-    # n_draws is read at prediction: the same trained network, by the weight-scaling rule.
-    plain = search.best_estimator_.set_params(network__n_draws=0).predict_proba(X_test)
-    curves = referral_curves(uncertainty, plain, y_test, search.classes_)
-    print_referral(curves)
-    print_verdict(uncertainty, plain, y_test, search.classes_)
-    print_referral_verdict(curves)
-    save_figure(path, uncertainty, curves, y_test, search.classes_)
+    said, decision = search.predict(X_test), careful.predict(X_test)
+    reason = careful.referral_reason(X_test)
+    print_patients(uncertainty, said, reason, y_test)
+    orders = referral_orders(search, X_test, uncertainty)
+    print_referral(orders, y_test)
+    print_promise(careful, decision, reason, y_test)
+
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot_patients(left, uncertainty, said != y_test, careful.threshold_)
+    plot_curves(right, orders, decision, y_test)
+    save_figure(figure, path)
     print(f"Time: {time.perf_counter() - start:.0f} s")
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
@@ -24,7 +25,6 @@ from skdropout.displays import (
 from .referral_cases import CANCER, linear, network
 
 mpl.use("Agg")
-plt = pytest.importorskip("matplotlib.pyplot")
 
 DIABETES = load_diabetes(return_X_y=True)
 

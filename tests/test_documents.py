@@ -75,12 +75,27 @@ def test_links_lead_to_files(page):
 
 
 def test_quick_start_has_six_lines():
-    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    section = (ROOT / "README.md").read_text().split("\n## Quick start\n")[1].split("\n## ")[0]
+    (block,) = re.findall(r"^```python\n(.*?)^```", section, re.S | re.M)
     assert len([line for line in block.splitlines() if line]) == 6
     assert "torch" not in block
 
 
-def test_example_counts_the_errors_that_referral_leaves():
-    errors_kept = runpy.run_path(str(ROOT / "examples" / "medical_referral.py"))["errors_kept"]
-    wrong = np.array([True, False, True, False])
-    assert errors_kept(np.array([0.1, 0.9, 0.8, 0.2]), wrong).tolist() == [2, 2, 1, 1, 0]
+def test_example_counts_what_is_kept_and_the_errors_in_it():
+    example = runpy.run_path(str(ROOT / "examples" / "medical_referral.py"))
+    truth = np.array(["benign", "malignant", "benign", "malignant", "benign"])
+    decision = np.array(["benign", "refer", "malignant", "malignant", "benign"])
+    assert example["kept_and_wrong"](decision, truth) == (0.8, 0.25)
+
+
+def test_example_counts_the_errors_that_referral_leaves(capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "medical_referral.py"))
+    wrong = np.arange(20) < 4
+    best, worst = np.where(wrong, 1.0, 0.0), np.where(wrong, 0.0, 1.0)
+    # Distinct doubts, for rows of equal doubt are kept together.
+    best, worst = best + np.arange(20) / 100, worst + np.arange(20) / 100
+    orders = {"total uncertainty": (wrong, best), "another": (wrong, worst)}
+    example["print_referral"](orders, np.zeros(20, bool))
+    line = next(line for line in capsys.readouterr().out.splitlines() if "(10%)" in line)
+    assert line.split("   ", 1)[0].strip() == "2 (10%)"
+    assert re.findall(r"[\d.]+(?= \()", line) == ["2", "2", "4", "3.6"]
