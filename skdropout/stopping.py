@@ -54,6 +54,9 @@ class Stopping(Callback):
         scores = np.array(epoch["valid_scores"] if self.early_stopping else epoch["train_losses"])
         if not self.early_stopping:
             scores = -scores
+        # While its KL grows, a member descends on another objective each epoch: nothing to
+        # compare, and no weights that the final objective would choose.
+        scores = np.where(epoch["warming_up"], -np.inf, scores)
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
         self.best_scores_ = np.where(better, scores, self.best_scores_)

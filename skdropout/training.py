@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class DropoutNet(NeuralNet):
     Notes
     -----
     The history holds ``train_loss`` and ``valid_loss`` (means over the members, as skorch's
-    callbacks expect), and per member ``train_losses`` and ``valid_scores``, in nats per row.
+    callbacks expect), and per member ``train_losses`` and ``valid_scores``, in nats per row. The
+    loss is the sum of ``train_likelihood`` (negative log-likelihood), ``train_kl`` and
+    ``train_penalty``; ``warming_up`` says of each member whether its KL is still growing.
     """
 
     def __init__(
@@ -134,6 +137,17 @@ class DropoutNet(NeuralNet):
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         del self.flat_, self.backprop_
 
+    def replaced(self, stack: Stack) -> DropoutNet:
+        """The same training with another stack: history and all, but a fresh optimizer."""
+        net = copy.copy(self)
+        net.history = copy.deepcopy(self.history)
+        net.callbacks_ = copy.deepcopy(self.callbacks_)
+        net.module = net.module_ = stack
+        net.criterion = net.criterion_ = copy.deepcopy(self.criterion_)
+        net.order_, net.noise_ = copy.deepcopy((self.order_, self.noise_))
+        net.initialize_optimizer()
+        return net
+
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:
         return X, self.validation
 
@@ -155,15 +169,26 @@ class DropoutNet(NeuralNet):
             self.history.record("valid_scores", scores.tolist())
             return
         try:
-            losses = self._train_epoch(iterator)
+            terms = self._train_epoch(iterator)
         except KeyboardInterrupt:
             # skorch's own callbacks stop with this exception too, but never inside an epoch.
             self.history.record("interrupted", True)
             raise
+        losses = sum(terms.values(), torch.zeros(()))
         self._record("train_loss", losses)
         self.history.record("train_losses", losses.tolist())
+        for name, values in terms.items():
+            self.history.record(f"train_{name}", values.mean().item())
         if not losses.isfinite().all():
             raise NonFiniteLossError(f"the loss is {losses.mean().item()}")
+        self._record_noise()
+
+    def _record_noise(self) -> None:
+        stack = self.module_
+        epochs = [member.family.kl_warmup for member in stack.members]
+        self.history.record("warming_up", [stack.n_epochs < warmup for warmup in epochs])
+        self.history.record("dropout_rates", stack.rates().mean(0).tolist())
+        stack.n_epochs += 1
 
     def _record(self, name: str, values: Tensor) -> None:
         """Record the mean over the members, and whether it is the best so far."""
@@ -174,10 +199,12 @@ class DropoutNet(NeuralNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", best)
 
-    def _train_epoch(self, blocks: Blocks) -> Tensor:
-        """Losses of one epoch, in nats per row: ``(members,)``."""
+    def _train_epoch(self, blocks: Blocks) -> dict[str, Tensor]:
+        """Terms of the objective after one epoch, in nats per row: each ``(members,)``."""
         total = torch.zeros(len(self.module_.members), device=self.device, dtype=torch.float32)
         n_rows = 0
+        # Weights have mean one: their sum is the number of rows.
+        self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(blocks.rows)))
         for x, y, weight in blocks:
             # What the steps return is looked at a block at a time: it spares each step that.
             raw = torch.cat([step["y_pred"] for step in self._train_block(x, y, weight)], 1)
@@ -189,7 +216,15 @@ class DropoutNet(NeuralNet):
                 self.criterion_.observe(raw, y, weight)
             n_rows += rows
         self.criterion_.epoch_end()
-        return total / n_rows + self._penalty() / min(self.plan.batch_size, n_rows)
+        return {
+            "likelihood": total / n_rows,
+            "kl": self._kl(),
+            "penalty": self._penalty() / min(self.plan.batch_size, n_rows),
+        }
+
+    @torch.no_grad()
+    def _kl(self) -> Tensor:
+        return self.module_.kl() * self.kl_factors_
 
     def _train_block(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Iterator[dict]:
         size, n_rows = self.plan.batch_size, x.shape[1]
@@ -249,8 +284,12 @@ class DropoutNet(NeuralNet):
         self.flat_.gradient.zero_()
         raw = self.module_(x, self.noise_)
         losses = self.criterion_.loss(raw, y)
+        objective = (losses if weight is None else losses * weight).mean(1)
+        kl = self.module_.kl(self.noise_)
+        if kl.requires_grad:
+            objective = objective + kl * self.kl_factors_
         # Members share no parameters: the gradient of their sum is each one's own.
-        (losses if weight is None else losses * weight).mean(1).sum().backward()
+        objective.sum().backward()
         return raw.detach()
 
     @torch.no_grad()

@@ -1,0 +1,170 @@
+"""Variational dropout, in the form that makes networks sparse."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+
+from ._base import NoisyLinear, PlainLinear, member_column
+from ._noise import NoiseSource
+from ._posterior import TINY, Posterior, WeightPosteriorLinear
+
+# Molchanov, Ashukha and Vetrov (2017), equation 14.
+_K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
+# Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
+_LEAST_LOG_ALPHA = -8.0
+
+
+class VariationalLinear(WeightPosteriorLinear):
+    """Gaussian weights ``N(weight, alpha weight^2)``, each with an alpha of its own."""
+
+    threshold: Tensor
+    start: Tensor
+    rank: Tensor | None
+
+    def __init__(
+        self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Variational]
+    ):
+        super().__init__(n_in, n_out, rates, families)
+        threshold = member_column([family.threshold for family in families], self.weight)
+        self.register_buffer("threshold", threshold, persistent=False)
+        with np.errstate(divide="ignore"):
+            log_alpha = np.log(rates) - np.log1p(-np.asarray(rates))
+        start = member_column(np.maximum(log_alpha, _LEAST_LOG_ALPHA), self.weight)
+        self.register_buffer("start", start, persistent=False)
+        # Only a thinned map has it: which of a draw's normal numbers a weight reads, -1 for none.
+        self.register_buffer("rank", None, persistent=False)
+
+    def initial_log_sigma2(self) -> Tensor:
+        return self.start + self.weight.square().add_(TINY).log_()
+
+    def kl(self, source: NoiseSource | None = None) -> Tensor:
+        return LogUniformKL.apply(self.weight, self.log_sigma2)
+
+    def alive(self) -> Tensor:
+        return self.log_alpha.detach() <= self.threshold
+
+    def plain(self) -> PlainLinear:
+        return PlainLinear((self.weight.detach() * self.alive()).unsqueeze(1), self.bias.detach())
+
+    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
+        """Draws in which the dead weights are zero. Only living weights cost random numbers."""
+        weight, std = self.weight.detach(), (0.5 * self.log_sigma2.detach()).exp()
+        drawn = weight.new_zeros(len(weight), n_draws, *weight.shape[1:])
+        for member, (rng, ranks) in enumerate(zip(rngs, self._ranks(), strict=True)):
+            alive = (ranks >= 0).nonzero(as_tuple=True)
+            count = int(ranks.max()) + 1
+            numbers = rng.standard_normal((n_draws, count), dtype=np.float32)
+            normal = torch.from_numpy(numbers).to(weight.device)
+            chosen = ranks[alive]
+            if len(chosen) < count:
+                normal = normal.index_select(1, chosen)
+            drawn[member][:, *alive] = normal * std[member][alive] + weight[member][alive]
+        return PlainLinear(drawn, self.bias.detach())
+
+    def _ranks(self) -> Tensor:
+        """Which of a draw's normal numbers each weight reads, -1 for dead ones."""
+        alive = self.alive()
+        if self.rank is not None and torch.equal(self.rank >= 0, alive):
+            return self.rank
+        counts = alive.flatten(1).cumsum(1).view(alive.shape)
+        return torch.where(alive, counts - 1, -1)
+
+    def thinned(self, inputs: Tensor, outputs: Tensor) -> NoisyLinear:
+        small = copy.deepcopy(self)
+        for name in ("weight", "noise"):
+            kept = getattr(self, name).detach()[:, inputs][:, :, outputs]
+            setattr(small, name, nn.Parameter(kept.clone()))
+        small.bias = nn.Parameter(self.bias.detach()[:, :, outputs].clone())
+        small.rank = self._ranks()[:, inputs][:, :, outputs].clone()
+        return small
+
+
+class LogUniformKL(torch.autograd.Function):
+    """KL of ``N(weight, exp(log_sigma2))`` from the log-uniform prior, up to a constant.
+
+    The approximation of Molchanov et al., ``-KL = k1 s(k2 + k3 log_alpha)
+    - log(1 + 1 / alpha) / 2 - k1``; it is zero where alpha is infinite. Derivatives with respect
+    to log_alpha, and from there to both arguments.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, log_sigma2: Tensor) -> Tensor:
+        squares = weight.square().add_(TINY)
+        log_alpha = log_sigma2 - squares.log()
+        gate = torch.sigmoid(_K2 + _K3 * log_alpha)
+        ctx.save_for_backward(weight, squares, log_alpha, gate)
+        kl = torch.nn.functional.softplus(-log_alpha).mul_(0.5).sub_(gate, alpha=_K1).add_(_K1)
+        return kl.sum((1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, squares, log_alpha, gate = ctx.saved_tensors
+        slope = torch.addcmul(gate, gate, gate, value=-1.0).mul_(-_K1 * _K3)
+        slope.sub_(torch.sigmoid(-log_alpha), alpha=0.5).mul_(gradient.view(-1, 1, 1))
+        return slope.mul(weight).div_(squares).mul_(-2.0), slope
+
+
+@dataclass(eq=False, repr=False)
+class Variational(Posterior):
+    """Variational dropout: Gaussian noise whose size is learned, weight by weight.
+
+    The prior is the same for weights of every size, so a weight that the data do not need drifts
+    to infinite relative noise and is switched off: the network becomes sparse (`sparsity_`,
+    `sparsify`). This is the variational dropout of Kingma et al. and Molchanov et al.; what
+    Gal calls by that name for recurrent networks, one mask per sequence, is something else.
+
+    Parameters
+    ----------
+    threshold : float, default=3.0
+        A weight with ``log_alpha`` above is off: zero in every draw.
+    kl_weight : float, default=1.0
+        Factor on the KL.
+    kl_warmup : int, default=20
+        Epochs over which the factor grows from zero. Without it a network may be switched off
+        before it has learned anything. Training does not stop before.
+    n_train : int, default=None
+        Rows that the KL is divided by. None is the rows of the call; with `partial_fit`, give
+        the rows of the whole stream.
+    noise_speed : float, default=10.0
+        How much further than a weight a log-variance travels in one step of Adam.
+
+    Notes
+    -----
+    Every weight of the network has noise. `dropout_rate` and `input_dropout_rate` are where
+    learning starts: ``alpha = rate / (1 - rate)``, and for a rate of zero ``log_alpha = -8``.
+    Biases have no noise, and no prior.
+
+    References
+    ----------
+    Kingma, Salimans and Welling (2015). Variational dropout and the local reparameterization
+    trick. NeurIPS.
+
+    Molchanov, Ashukha and Vetrov (2017). Variational dropout sparsifies deep neural networks.
+    ICML.
+
+    Examples
+    --------
+    >>> from skdropout import DropoutMLPClassifier
+    >>> DropoutMLPClassifier(dropout="variational", alpha=0.0).dropout
+    'variational'
+    """
+
+    name = "variational"
+    layer = VariationalLinear
+
+    kl_warmup: int = 20
+    threshold: float = 3.0
+
+    _parameter_constraints: ClassVar[dict] = {
+        **Posterior._parameter_constraints,
+        "threshold": [Interval(Real, None, None, closed="neither")],
+    }
