@@ -206,7 +206,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 f"{type(self).__name__}: cannot hold out validation_fraction="
                 f"{self.validation_fraction} of {len(rows)} rows for early stopping: {error}"
             ) from error
-        return Rows(*rows[torch.from_numpy(train)]), Rows(*rows[torch.from_numpy(held_out)])
+        parts = [Rows(*rows[torch.from_numpy(part)]) for part in (train, held_out)]
+        for part in parts:
+            if part.weight is not None:
+                part.weight = part.weight / part.weight.mean()
+        return parts[0], parts[1]
 
     def _make_stack(self, rows: Rows, seed: int) -> Stack:
         if self.normalization == "batch" and len(rows) < 2:
@@ -302,6 +306,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         with torch.inference_mode(False), torch.enable_grad():
             if not net.initialized_:
                 net.initialize()
+            n_before = len(net.history)
+            seen: int = getattr(self, "t_", 0) if n_before else 0
             device = torch.device(net.device)
             if net.validation is not None:
                 net.validation = net.validation.to(device)
@@ -311,7 +317,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 raise ValueError(self._divergence(error, rows)) from error
         net.validation = None
         self.net_ = net
-        self._set_training_attributes(net, len(rows))
+        self._set_training_attributes(net)
+        self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
         for depth, linear in enumerate(net.module_.linears):
             if complaint := linear.complaint():
                 place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
@@ -343,10 +350,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 stacklevel=3,
             )
 
-    def _set_training_attributes(self, net: DropoutNet, n_rows: int) -> None:
+    def _set_training_attributes(self, net: DropoutNet) -> None:
         history = [epoch for epoch in net.history if "train_loss" in epoch]
         self.n_iter_ = len(history)
-        self.t_ = self.n_iter_ * n_rows
         self.n_layers_ = len(net.module_.architecture.widths)
         self.loss_curve_ = [epoch["train_loss"] for epoch in history]
         self.loss_ = self.loss_curve_[-1] if history else None

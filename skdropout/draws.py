@@ -54,8 +54,18 @@ def _chunk_rows(plain: PlainStack, x: Tensor) -> int:
     widest = max(layer.linear.weight.shape[3] for layer in plain.layers)
     n_raw = plain.layers[-1].linear.weight.shape[3]
     per_row = max(plain.n_draws * plain.n_members * n_raw, 8 * widest) * x.element_size()
-    budget = _CHUNK_BYTES if x.device.type == "cpu" else 16 * _CHUNK_BYTES
-    return max(_FEW_ROWS, min(2048 if x.device.type == "cpu" else 2**16, budget // per_row))
+    most = 2048 if x.device.type == "cpu" else 2**16
+    return max(_FEW_ROWS, min(most, _budget(x) // per_row))
+
+
+def _budget(x: Tensor) -> int:
+    """Bytes that one intermediate result may take."""
+    return _CHUNK_BYTES if x.device.type == "cpu" else 16 * _CHUNK_BYTES
+
+
+def _some(values: Tensor, draws: slice) -> Tensor:
+    """The values of some draws; an axis of length 1 serves all."""
+    return values if len(values) == 1 else values[draws]
 
 
 class _Member:
@@ -102,12 +112,18 @@ class _Member:
 
     def _all_at_once(self, h: Tensor) -> Tensor:
         """All draws side by side: ``(n_draws, rows, n_raw)``. Here rows come first."""
-        hidden = h.T.expand(self.n_draws, -1, -1)
-        for depth, layer in enumerate(self.own):
-            hidden = layer.batched(hidden)
-            if depth < len(self.own) - 1:
-                hidden = self.activation(hidden)
-        return hidden
+        widest = max(layer.weight.shape[2] for layer in self.own)
+        group = max(1, _budget(h) // (h.shape[1] * widest * h.element_size()))
+        groups = []
+        for start in range(0, self.n_draws, group):
+            draws = slice(start, min(start + group, self.n_draws))
+            hidden = h.T.expand(draws.stop - start, -1, -1)
+            for depth, layer in enumerate(self.own):
+                hidden = layer.batched(hidden, draws)
+                if depth < len(self.own) - 1:
+                    hidden = self.activation(hidden)
+            groups.append(hidden)
+        return torch.cat(groups)
 
 
 class _MemberLayer:
@@ -161,13 +177,14 @@ class _MemberLayer:
         bias = self.bias.expand(n_draws, -1).reshape(-1, 1)
         return torch.addmm(bias, stacked, h).view(n_draws, n_out, -1).transpose(1, 2)
 
-    def batched(self, h: Tensor) -> Tensor:
-        """All draws of a map, ``(n_draws, rows, n_in)`` to ``(n_draws, rows, n_out)``."""
+    def batched(self, h: Tensor, draws: slice) -> Tensor:
+        """Some draws of a map, ``(n_draws, rows, n_in)`` to ``(n_draws, rows, n_out)``."""
         if self.gain is not None:
-            h = h * self.gain.unsqueeze(1)
+            h = h * _some(self.gain, draws).unsqueeze(1)
         # A shared weight is one matrix: all draws and rows are then the rows of one product.
-        weight = self.weight[0] if len(self.weight) == 1 else self.weight
-        return self._normalize(torch.matmul(h, weight) + self.bias.unsqueeze(1), -1)
+        weight = self.weight[0] if len(self.weight) == 1 else self.weight[draws]
+        bias = _some(self.bias, draws).unsqueeze(1)
+        return self._normalize(torch.matmul(h, weight) + bias, -1)
 
     def _normalize(self, h: Tensor, dim: int) -> Tensor:
         if self.norm is None:

@@ -20,7 +20,183 @@ from .uncertainty import Uncertainty, regression_uncertainty
 
 @dataclass(eq=False, repr=False)
 class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
-    """A multi-layer perceptron regressor with dropout that says how sure it is."""
+    """A multi-layer perceptron regressor with dropout that says how sure it is.
+
+    It takes the place of scikit-learn's `MLPRegressor`. Dropout stays on at prediction: `n_draws`
+    thinned networks answer, their mean is the prediction and what they disagree about is what the
+    model does not know. It also learns how noisy the targets are.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
+        Units of each hidden layer. An int stands for one hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden units.
+    dropout : {"bernoulli", "gaussian"}, Family or None, default="bernoulli"
+        Kind of noise. "bernoulli" switches units off; "gaussian" multiplies them by normal noise of
+        the same mean and variance; None is no noise, uncertainty then needs ``n_members > 1``. An
+        object of `skdropout.families` carries parameters of its own, which appear in `get_params`
+        as ``dropout__...``.
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
+        Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
+        For "gaussian" the variance of the noise is ``rate / (1 - rate)``.
+    input_dropout_rate : float, default=0.0
+        The same for the inputs. The outputs are never dropped.
+    n_draws : int, default=100
+        Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
+        one network without noise, no uncertainty from draws. Read at prediction, so
+        ``set_params(n_draws=1000)`` needs no refit.
+    n_members : int, default=1
+        Networks that are trained side by side from different starts, a deep ensemble. A
+        prediction averages over the draws of all of them.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalization of each hidden layer, in the order linear map, normalization, activation,
+        dropout. The statistics of "batch" stand still at prediction.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer. scikit-learn's "lbfgs" needs an objective without noise and is not offered.
+    alpha : float, default=0.0001
+        Strength of the penalty on the weights. As in scikit-learn's MLP it is divided by the rows
+        of a batch and biases are free of it.
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
+    batch_size : int or "auto", default="auto"
+        Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule of the step size, for ``solver="sgd"`` only. "invscaling" divides
+        `learning_rate_init` by ``t_ ** power_t``; "adaptive" divides the step size by five each
+        time that training would stop.
+    learning_rate_init : float, default=0.001
+        First step size.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Largest number of epochs.
+    shuffle : bool, default=True
+        Order the rows anew in each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Everything random follows from it, and is settled in `fit`: initial weights, order of the
+        rows, noise, the held-out part and the draws that predict. Global generators are not used.
+    tol : float, default=1e-4
+        Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
+        without it.
+    verbose : bool or int, default=False
+        Print a line per epoch.
+    warm_start : bool, default=False
+        Let `fit` go on from the weights of the last `fit`. The optimizer starts anew.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Use Nesterov's momentum, for ``solver="sgd"`` with a positive `momentum`.
+    early_stopping : bool, default=False
+        Hold out a part of the rows, watch their log-likelihood instead of the training loss, and
+        restore the weights of the best epoch. scikit-learn's MLP watches the
+        accuracy or R^2 instead.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out, unless `fit` is given `X_val`.
+    beta_1 : float, default=0.9
+        Decay of Adam's mean of gradients, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of Adam's mean of squared gradients, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps Adam from dividing by zero.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement of `tol` after which training stops.
+    device : str, default="auto"
+        "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
+        the network is large enough to gain from it.
+    callbacks : list of skorch callbacks or None, default=None
+        For people who know skorch. Copies of them take part in the training.
+    normalize_y : bool, default=True
+        Train on targets of mean zero and variance one, as in `GaussianProcessRegressor`. Every
+        result is in the units of y either way.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where `X` has names that are all strings.
+    n_outputs_ : int
+        Columns of `y`.
+    n_layers_ : int
+        Layers, with the inputs and the outputs.
+    n_iter_ : int
+        Epochs of the last `fit`, or of all calls of `partial_fit`.
+    loss_ : float
+        Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
+        noise, in nats per row of the standardised y, plus the penalty.
+    best_loss_ : float or None
+        Lowest of `loss_curve_`. None with ``early_stopping=True``.
+    loss_curve_ : list of float
+        `loss_` after each epoch.
+    validation_scores_ : list of float or None
+        Mean log-likelihood of the held-out rows after each epoch, in nats. None without
+        `early_stopping`.
+    best_validation_score_ : float or None
+        Highest of them, the score of the weights that were kept.
+    out_activation_ : str
+        "identity".
+    t_ : int
+        Rows seen in training, each as often as it was seen.
+    dropout_rates_ : ndarray
+        Rate of each noisy linear map, from the inputs on. Empty without noise.
+    noise_std_ : float or ndarray of shape (n_outputs_,)
+        Learned standard deviation of the observation noise, in the units of y. A float if `y` had
+        one dimension. With several members the root of their mean variance.
+    net_ : DropoutNet
+        The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
+        each epoch recorded.
+
+    See Also
+    --------
+    skdropout.predict_uncertainty : Uncertainty through pipelines and searches.
+    DropoutMLPClassifier : The same for classes instead of numbers.
+    sklearn.neural_network.MLPRegressor : The same network without dropout.
+
+    Notes
+    -----
+    A fitted model is a fixed set of functions. Each draw is one network, the same for every row,
+    so what a row gets depends neither on the rows beside it nor on how often it is asked.
+
+    The likelihood is Gaussian with one noise variance per output, the same for all rows. Given the
+    network it has a closed form, the mean squared residual of the noisy passes, and is set to it
+    at the end of each epoch. A prediction's variance is the draws' variance plus this noise.
+    `log_prob` is the log density of the mixture over the draws, per unit of y.
+
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
+    the inputs first, as for any network.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014). Dropout: a simple way to
+    prevent neural networks from overfitting. Journal of Machine Learning Research 15.
+
+    Gal and Ghahramani (2016). Dropout as a Bayesian approximation: representing model uncertainty
+    in deep learning. ICML.
+
+    Lakshminarayanan, Pritzel and Blundell (2017). Simple and scalable predictive uncertainty
+    estimation using deep ensembles. NeurIPS.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdropout import DropoutMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = DropoutMLPRegressor(early_stopping=True, random_state=0)
+    >>> model = model.fit(X[:350], y[:350])
+    >>> model.score(X[350:], y[350:]) > 0.3
+    True
+    >>> mean, std = model.predict(X[350:], return_std=True)
+    >>> mean.shape, std.shape
+    ((92,), (92,))
+    >>> 30 < model.noise_std_ < 90
+    True
+    >>> uncertainty = model.predict_uncertainty(X[350:])
+    >>> uncertainty.epistemic.shape
+    (92,)
+    """
 
     _: KW_ONLY
     normalize_y: bool = True

@@ -1,0 +1,71 @@
+import pickle
+
+import numpy as np
+import torch
+
+from skdropout.families import NoiseSource
+from tests.randomness import assert_mean, assert_share, assert_variance
+
+CPU = torch.device("cpu")
+
+
+def test_bits_are_uniform_over_all_16_bit_integers():
+    bits = NoiseSource([0], CPU).bits(1000, 200).numpy().ravel()
+    assert bits.dtype == np.int16
+    for bit in range(16):
+        assert_share(int(((bits >> bit) & 1).sum()), bits.size, 0.5)
+    for threshold in (-30000, -1000, 0, 1000, 30000):
+        assert_share(int((bits < threshold).sum()), bits.size, (threshold + 2**15) / 2**16)
+
+
+def test_neighbouring_bits_of_a_word_are_independent():
+    words = NoiseSource([1], CPU).bits(100_000, 4).numpy()[0] >= 0
+    for first in range(4):
+        for second in range(first):
+            both = int((words[:, first] & words[:, second]).sum())
+            assert_share(both, len(words), 0.25)
+
+
+def test_bits_of_a_count_that_no_word_divides():
+    assert NoiseSource([0], CPU).bits(3, 5).shape == (1, 3, 5)
+
+
+def test_normal_has_mean_zero_and_variance_one():
+    numbers = NoiseSource([0], CPU).normal(500, 400).numpy().ravel()
+    assert numbers.dtype == np.float32
+    assert_mean(numbers.astype(float), 0.0)
+    assert_variance(numbers.astype(float), 1.0)
+
+
+def test_permutation_holds_every_row_once():
+    orders = NoiseSource([0, 1], CPU).permutation(50).numpy()
+    assert (np.sort(orders, axis=1) == np.arange(50)).all()
+    assert (orders[0] != orders[1]).any()
+
+
+def _all_kinds(source):
+    return [source.bits(7, 3), source.normal(7, 3), source.permutation(7), source.bits(2, 2)]
+
+
+def test_a_member_gets_the_numbers_that_it_gets_alone():
+    seeds = [5, 3, 9]
+    together = _all_kinds(NoiseSource(seeds, CPU))
+    for member, seed in enumerate(seeds):
+        alone = _all_kinds(NoiseSource([seed], CPU))
+        for stacked, single in zip(together, alone, strict=True):
+            assert torch.equal(stacked[member], single[0])
+
+
+def test_members_with_equal_seeds_share_one_stream():
+    assert NoiseSource([4, 4, 4], CPU).bits(5, 5).shape[0] == 1
+    mixed = NoiseSource([4, 2, 4], CPU).normal(5, 5)
+    assert torch.equal(mixed[0], mixed[2])
+    assert not torch.equal(mixed[0], mixed[1])
+
+
+def test_the_stream_goes_on_after_pickling():
+    source = NoiseSource([1, 2], CPU)
+    source.bits(3, 3)
+    copy = pickle.loads(pickle.dumps(source))
+    for ours, theirs in zip(_all_kinds(source), _all_kinds(copy), strict=True):
+        assert torch.equal(ours, theirs)

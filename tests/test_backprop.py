@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from skdropout.backprop import Backprop
+from skdropout.families import Bernoulli, Gaussian, Noiseless, NoiseSource
+from skdropout.network import ACTIVATIONS, Architecture, Member, Stack
+
+CPU = torch.device("cpu")
+FAMILIES = {"bernoulli": Bernoulli, "gaussian": Gaussian, "none": Noiseless}
+
+
+def _stack(widths, activation, n_members, family, rate, normalization=None):
+    rates = (0.2, *[rate] * (len(widths) - 2))
+    members = [Member(seed, FAMILIES[family](), rates) for seed in range(n_members)]
+    stack = Stack(Architecture(widths, activation, normalization), members)
+    for parameter in stack.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    return stack
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 5), (6, 5, 4)])
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
+    stack = _stack((3, *hidden, 2), activation, n_members, family, rate)
+    assert Backprop.supports(stack)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n_members, 11, 3, generator=generator)
+    above = torch.randn(n_members, 11, 2, generator=generator)
+
+    raw = stack(x, NoiseSource(range(n_members), CPU))
+    expected = torch.autograd.grad(raw, list(stack.parameters()), above)
+
+    backprop = Backprop(stack)
+    gains = backprop.gains(11, NoiseSource(range(n_members), CPU))
+    with torch.no_grad():
+        ours, tape = backprop.forward(x, gains)
+        backprop.backward(tape, gains, above.clone())
+    torch.testing.assert_close(ours, raw.detach())
+    for parameter, gradient in zip(stack.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_is_overwritten_not_added():
+    stack = _stack((3, 4, 2), "relu", 1, "none", 0.0)
+    backprop = Backprop(stack)
+    results = []
+    for _ in range(2):
+        with torch.no_grad():
+            raw, tape = backprop.forward(torch.ones(1, 5, 3), [None, None])
+            backprop.backward(tape, [None, None], torch.ones_like(raw))
+        results.append([parameter.grad.clone() for parameter in stack.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("normalization", ["batch", "layer"])
+def test_normalized_stacks_are_left_to_autograd(normalization):
+    assert not Backprop.supports(_stack((3, 4, 2), "relu", 1, "bernoulli", 0.5, normalization))

@@ -1,0 +1,139 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Bernoulli, Categorical, Normal
+
+from skdropout.likelihood import (
+    BinaryLikelihood,
+    CategoricalLikelihood,
+    GaussianLikelihood,
+    mixture_log_prob,
+)
+
+ROWS, MEMBERS = 6, 2
+
+
+def _gaussian():
+    likelihood = GaussianLikelihood(MEMBERS, 3)
+    likelihood.variance.copy_(torch.tensor([[[0.5, 1.0, 4.0]], [[2.0, 0.1, 1.0]]]))
+    return likelihood
+
+
+def _cases():
+    generator = torch.Generator().manual_seed(0)
+    binary = torch.randint(2, (1, ROWS), generator=generator).float()
+    classes = torch.randint(4, (1, ROWS), generator=generator)
+    real = torch.randn(1, ROWS, 3, generator=generator)
+    return [
+        (BinaryLikelihood(), binary),
+        (CategoricalLikelihood(4), classes),
+        (_gaussian(), real),
+    ]
+
+
+@pytest.fixture(params=_cases(), ids=lambda case: type(case[0]).__name__)
+def case(request):
+    likelihood, y = request.param
+    raw = torch.randn(MEMBERS, ROWS, likelihood.n_raw, generator=torch.Generator().manual_seed(1))
+    return likelihood, raw, y
+
+
+def _log_prob(likelihood, raw, y, member):
+    """By torch.distributions, written out."""
+    if isinstance(likelihood, BinaryLikelihood):
+        return Bernoulli(logits=raw[..., 0]).log_prob(y)
+    if isinstance(likelihood, CategoricalLikelihood):
+        return Categorical(logits=raw).log_prob(y)
+    std = likelihood.variance[member, 0].sqrt()
+    return Normal(raw, std.expand(raw.shape)).log_prob(y.expand(raw.shape)).sum(-1)
+
+
+def test_loss_is_minus_the_log_likelihood(case):
+    likelihood, raw, y = case
+    loss = likelihood.loss(raw, y)
+    assert loss.shape == (MEMBERS, ROWS)
+    for member in range(MEMBERS):
+        torch.testing.assert_close(loss[member], -_log_prob(likelihood, raw[member], y[0], member))
+
+
+def test_distribution_has_the_density_of_the_loss(case):
+    likelihood, raw, y = case
+    for member in range(MEMBERS):
+        log_prob = likelihood.distribution(raw[member], member).log_prob(y[0])
+        torch.testing.assert_close(log_prob, -likelihood.loss(raw, y)[member])
+
+
+def test_gradient_is_autograds(case):
+    likelihood, raw, y = case
+    leaf = raw.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(likelihood.loss(leaf, y).sum(), leaf)
+    torch.testing.assert_close(likelihood.gradient(raw.clone(), y), expected)
+
+
+def test_members_may_have_their_own_orders_of_the_rows(case):
+    likelihood, raw, y = case
+    y = torch.cat([y, y.flip(1)])
+    both = likelihood.loss(raw, y), likelihood.gradient(raw.clone(), y)
+    for member in range(MEMBERS):
+        own = y[member : member + 1]
+        torch.testing.assert_close(both[0][member], likelihood.loss(raw, own)[member])
+        torch.testing.assert_close(both[1][member], likelihood.gradient(raw.clone(), own)[member])
+
+
+def test_mixture_is_the_mean_of_the_densities(case):
+    likelihood, _, y = case
+    generator = torch.Generator().manual_seed(2)
+    raws = {
+        member: torch.randn(5, ROWS, likelihood.n_raw, generator=generator)
+        for member in range(MEMBERS)
+    }
+    density = torch.stack(
+        [
+            _log_prob(likelihood, draw, y[0], member).exp()
+            for member, draws in raws.items()
+            for draw in draws
+        ]
+    ).mean(0)
+    torch.testing.assert_close(mixture_log_prob(likelihood, raws, y[0]), density.log())
+
+
+def test_extreme_logits_have_finite_losses():
+    raw = torch.tensor([[[1e4], [-1e4]]])
+    loss = BinaryLikelihood().loss(raw, torch.tensor([[0.0, 1.0]]))
+    torch.testing.assert_close(loss, torch.tensor([[1e4, 1e4]]))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_noise_variance_is_the_mean_squared_residual_of_the_epoch(weighted):
+    rng = np.random.default_rng(0)
+    raw, y = rng.standard_normal((2, 10, 3)), rng.standard_normal((1, 10, 3))
+    weight = rng.uniform(0.1, 3, (1, 10)) if weighted else np.ones((1, 10))
+    likelihood = GaussianLikelihood(2, 3)
+    for part in (slice(0, 6), slice(6, 10)):
+        given = torch.tensor(weight[:, part], dtype=torch.float32) if weighted else None
+        likelihood.observe(
+            torch.tensor(raw[:, part], dtype=torch.float32),
+            torch.tensor(y[:, part], dtype=torch.float32),
+            given,
+        )
+    likelihood.epoch_end()
+    expected = ((raw - y) ** 2 * weight[..., None]).sum(1) / weight.sum(1)[:, None]
+    np.testing.assert_allclose(likelihood.variance[:, 0], expected, rtol=1e-5)
+
+
+def test_the_noise_variance_forgets_the_epoch_before():
+    likelihood = GaussianLikelihood(1, 1)
+    for residual in (3.0, 2.0):
+        likelihood.observe(torch.full((1, 4, 1), residual), torch.zeros(1, 4, 1), None)
+        likelihood.epoch_end()
+    assert likelihood.variance.item() == pytest.approx(4.0)
+
+
+def test_interpolation_does_not_drive_the_variance_to_zero():
+    likelihood = GaussianLikelihood(1, 1)
+    likelihood.observe(torch.zeros(1, 4, 1), torch.zeros(1, 4, 1), None)
+    likelihood.epoch_end()
+    assert likelihood.variance.item() == pytest.approx(1e-6)
+    assert math.isfinite(likelihood.loss(torch.zeros(1, 4, 1), torch.zeros(1, 4, 1)).sum())

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from skdropout.families import NoiseSource
+from skdropout.rows import Blocks, Rows
+
+CPU = torch.device("cpu")
+
+
+def _rows(n_rows=10, weighted=True):
+    x = torch.arange(n_rows, dtype=torch.float32).unsqueeze(1)
+    return Rows(x, 10 * x[:, 0], 100 * x[:, 0] if weighted else None)
+
+
+def test_without_an_order_the_rows_come_as_they_are():
+    blocks = list(Blocks(_rows(), 4, None))
+    assert [block[0].shape for block in blocks] == [(1, 4, 1), (1, 4, 1), (1, 2, 1)]
+    assert torch.equal(torch.cat([x for x, _, _ in blocks], 1)[0, :, 0], torch.arange(10.0))
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 10, 99])
+def test_an_epoch_holds_every_row_once_with_its_target_and_weight(block_size):
+    x, y, weight = (
+        torch.cat(parts, 1)
+        for parts in zip(*Blocks(_rows(), block_size, NoiseSource([0, 1], CPU)), strict=True)
+    )
+    for member in range(2):
+        assert torch.equal(x[member, :, 0].sort().values, torch.arange(10.0))
+    assert torch.equal(y, 10 * x[..., 0])
+    assert torch.equal(weight, 100 * x[..., 0])
+
+
+def test_epochs_and_members_have_orders_of_their_own():
+    blocks = Blocks(_rows(50), 50, NoiseSource([0, 1], CPU))
+    ((first, _, _),), ((second, _, _),) = list(blocks), list(blocks)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_the_order_does_not_depend_on_the_block_size():
+    orders = [
+        torch.cat([x for x, _, _ in Blocks(_rows(50), size, NoiseSource([0], CPU))], 1)
+        for size in (7, 50)
+    ]
+    assert torch.equal(*orders)
+
+
+def test_rows_without_weights():
+    rows = _rows(weighted=False)
+    assert len(rows.to(CPU)) == 10
+    assert rows[2:4][2] is None
