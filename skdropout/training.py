@@ -284,12 +284,10 @@ class DropoutNet(NeuralNet):
         self.flat_.gradient.zero_()
         raw = self.module_(x, self.noise_)
         losses = self.criterion_.loss(raw, y)
-        objective = (losses if weight is None else losses * weight).mean(1)
-        kl = self.module_.kl(self.noise_)
-        if kl.requires_grad:
-            objective = objective + kl * self.kl_factors_
         # Members share no parameters: the gradient of their sum is each one's own.
-        objective.sum().backward()
+        (losses if weight is None else losses * weight).mean(1).sum().backward()
+        for linear in self.module_.linears:
+            linear.add_kl_gradient(self.kl_factors_, self.noise_)
         return raw.detach()
 
     @torch.no_grad()
@@ -300,9 +298,9 @@ class DropoutNet(NeuralNet):
         """
         plan, flat = self.plan, self.flat_
         if l2 := plan.alpha * (1 - plan.l1_ratio):
-            flat.gradient.addcmul_(flat.values, flat.penalized, value=l2 / n_rows)
+            flat.penalized_gradient.add_(flat.penalized, alpha=l2 / n_rows)
         if l1 := plan.alpha * plan.l1_ratio:
-            flat.gradient.addcmul_(flat.values.sign(), flat.penalized, value=l1 / n_rows)
+            flat.penalized_gradient.add_(flat.penalized.sign(), alpha=l1 / n_rows)
 
     @torch.no_grad()
     def _penalty(self) -> Tensor:
@@ -334,25 +332,27 @@ class FlatParameters:
     """All parameters of a stack as one vector.
 
     The module's parameters and their gradients become views of `values` and `gradient`.
-    `penalized` is one where the weight penalty applies and zero elsewhere.
+    The weights, to which the penalty applies, come first: `penalized` and `penalized_gradient`
+    are views of them alone.
     """
 
     def __init__(self, module: Stack) -> None:
         named = list(module.named_parameters())
+        named.sort(key=lambda pair: not _is_weight(pair[0]))
         sizes = [parameter.numel() for _, parameter in named]
         self.values = torch.nn.Parameter(torch.cat([p.detach().flatten() for _, p in named]))
         self.gradient = self.values.grad = torch.zeros_like(self.values.detach())
-        self.penalized = torch.zeros_like(self.gradient)
-        pieces = zip(
-            self.values.detach().split(sizes),
-            self.gradient.split(sizes),
-            self.penalized.split(sizes),
-            strict=True,
-        )
-        for (name, parameter), (value, gradient, penalized) in zip(named, pieces, strict=True):
+        n_penalized = sum(p.numel() for name, p in named if _is_weight(name))
+        self.penalized = self.values.detach()[:n_penalized]
+        self.penalized_gradient = self.gradient[:n_penalized]
+        pieces = zip(self.values.detach().split(sizes), self.gradient.split(sizes), strict=True)
+        for (_, parameter), (value, gradient) in zip(named, pieces, strict=True):
             parameter.data = value.view(parameter.shape)
             parameter.grad = gradient.view(parameter.shape)
-            penalized.fill_(float(name.endswith(".weight")))
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith(".weight")
 
 
 def _listens_to_batches(callback: Callback) -> bool:

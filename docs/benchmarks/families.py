@@ -49,7 +49,12 @@ def measure(network: tuple, rounds: int, device: str) -> dict[str, list[float]]:
     y = rng.integers(0, 10, n_rows)
     models = {
         name: DropoutMLPClassifier(
-            hidden, dropout=family, dropout_rate=0.2, batch_size=batch, device=device, random_state=0
+            hidden,
+            dropout=family,
+            dropout_rate=0.2,
+            batch_size=batch,
+            device=device,
+            random_state=0,
         ).partial_fit(X, y)
         for name, family in FAMILIES.items()
     }

@@ -112,6 +112,22 @@ class NoisyLinear(nn.Module, ABC):
         """The plain map of the weight-scaling rule: one draw, the centre of the posterior."""
         return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach())
 
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        """Add the gradient of ``factors * kl`` to the parameters' `grad`.
+
+        Families with many parameters may write it out: autograd also computes the value, which
+        a training step does not need.
+
+        Parameters
+        ----------
+        factors : Tensor of shape (members,)
+        source : NoiseSource
+            As in `kl`.
+        """
+        kl = self.kl(source)
+        if kl.requires_grad:
+            (kl * factors).sum().backward()
+
     # ---- what a family may add -----------------------------------------------------------
 
     def reset_noise(self) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -50,12 +50,28 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         return self.start
 
     def kl(self, source: NoiseSource | None = None) -> Tensor:
-        closed = GaussianKL.apply(self.weight, self.log_sigma2, self.std)
+        log_ratio = self.log_sigma2 - 2 * self.std.log()
+        squares = (self.weight / self.std).square()
+        closed = 0.5 * (log_ratio.exp() + squares - log_ratio - 1).sum((1, 2))
         if not self.is_mixture:
             return closed
         entropy = 0.5 * (self.log_sigma2 + math.log(2 * math.pi * math.e)).sum((1, 2))
         mixture = -entropy - self._expected_log_mixture(source)
         return torch.where(self.mixed.flatten() > 0, mixture, closed)
+
+    @torch.no_grad()
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        if self.is_mixture:
+            with torch.enable_grad():
+                return super().add_kl_gradient(factors, source)
+        assert self.weight.grad is not None
+        assert self.noise.grad is not None
+        factors = factors.view(-1, 1, 1)
+        precision, half = self.std.pow(-2), 0.5 * factors * self.speed
+        sigma2 = (self.noise * self.speed).exp_()
+        self.weight.grad.addcmul_(self.weight, factors * precision)
+        self.noise.grad.addcmul_(sigma2, half * precision).sub_(half)
+        return None
 
     def _expected_log_mixture(self, source: NoiseSource | None) -> Tensor:
         """Expectation of the mixture prior's log density under the posterior: ``(members,)``."""
@@ -80,26 +96,6 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         first = self.mix.log() - self.std.log() - squares / (2 * self.std.square())
         second = (-self.mix).log1p() - self.std2.log() - squares / (2 * self.std2.square())
         return (torch.logaddexp(first, second) - 0.5 * math.log(2 * math.pi)).sum((1, 2))
-
-
-class GaussianKL(torch.autograd.Function):
-    """KL of ``N(weight, exp(log_sigma2))`` from ``N(0, prior_std^2)``, summed over a map."""
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, log_sigma2: Tensor, std: Tensor) -> Tensor:
-        precision = std.pow(-2)
-        scaled = log_sigma2.exp().mul_(precision)
-        ctx.save_for_backward(weight, scaled, precision)
-        total = torch.addcmul(scaled, weight.square(), precision).sub_(log_sigma2)
-        constant = weight[0].numel() * (2 * std.log() - 1)
-        return 0.5 * (total.sum((1, 2)) + constant.flatten())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, scaled, precision = ctx.saved_tensors
-        gradient = gradient.view(-1, 1, 1)
-        on_log_sigma2 = torch.addcmul(-0.5 * gradient, scaled, 0.5 * gradient)
-        return weight * (precision * gradient), on_log_sigma2, None
 
 
 @dataclass(eq=False, repr=False)

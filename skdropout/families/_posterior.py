@@ -57,7 +57,7 @@ class WeightPosteriorLinear(NoisyLinear):
 
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Any]):
         super().__init__(n_in, n_out, rates, families)
-        self.noise = nn.Parameter(torch.zeros_like(self.weight))
+        self.noise = nn.Parameter(torch.full_like(self.weight, -10.0))
         speed = member_column([family.noise_speed for family in families], self.weight)
         self.register_buffer("speed", speed, persistent=False)
 
@@ -86,7 +86,9 @@ class WeightPosteriorLinear(NoisyLinear):
     def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
         """Local reparameterization: noise on the products, not on the weights."""
         normal = source.normal(x.shape[1], self.weight.shape[2])
-        product = LocalReparameterization.apply(x, self.weight, self.log_sigma2, self.bias, normal)
+        product = LocalReparameterization.apply(
+            x, self.weight, self.noise, self.speed, self.bias, normal
+        )
         return product
 
     def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
@@ -99,7 +101,7 @@ class WeightPosteriorLinear(NoisyLinear):
 
 
 class LocalReparameterization(torch.autograd.Function):
-    """``x @ weight + bias + sqrt(x^2 @ sigma2) * normal``, its reverse pass written out.
+    """``x @ weight + bias + sqrt(x^2 @ exp(noise * speed)) * normal``, with its reverse pass.
 
     A sum of independent Gaussian weights is Gaussian, so fresh weights for every row cost two
     products and one normal number per output (Kingma, Salimans and Welling 2015). Autograd would
@@ -107,29 +109,35 @@ class LocalReparameterization(torch.autograd.Function):
 
     Shape
     -----
-    x ``(members, rows, n_in)``; weight, log_sigma2 ``(members, n_in, n_out)``; bias
-    ``(members, 1, n_out)``; normal ``(members or 1, rows, n_out)``.
+    x ``(members, rows, n_in)``; weight, noise ``(members, n_in, n_out)``; speed
+    ``(members, 1, 1)``; bias ``(members, 1, n_out)``; normal ``(members or 1, rows, n_out)``.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, log_sigma2: Tensor, bias: Tensor, normal: Tensor
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        noise: Tensor,
+        speed: Tensor,
+        bias: Tensor,
+        normal: Tensor,
     ) -> Tensor:
-        sigma2, squares = log_sigma2.exp(), x.square()
+        sigma2, squares = (noise * speed).exp_(), x.square()
         std = torch.bmm(squares, sigma2).clamp_min_(TINY).sqrt_()
-        ctx.save_for_backward(x, squares, weight, sigma2, normal / std)
+        ctx.save_for_backward(x, squares, weight, sigma2, speed, normal / std)
         return torch.baddbmm(bias, x, weight).addcmul_(std, normal)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, squares, weight, sigma2, ratio = ctx.saved_tensors
+        x, squares, weight, sigma2, speed, ratio = ctx.saved_tensors
         # d out / d variance = normal / (2 std)
-        on_variance = ratio.mul_(gradient).mul_(0.5)
-        on_log_sigma2 = torch.bmm(squares.transpose(1, 2), on_variance).mul_(sigma2)
+        on_variance = (ratio * gradient).mul_(0.5)
+        on_noise = torch.bmm(squares.transpose(1, 2), on_variance * speed).mul_(sigma2)
         on_weight = torch.bmm(x.transpose(1, 2), gradient)
         on_bias = gradient.sum(1, keepdim=True)
         on_x = None
         if ctx.needs_input_grad[0]:
             on_x = torch.bmm(on_variance, sigma2.transpose(1, 2)).mul_(x).mul_(2.0)
             on_x.baddbmm_(gradient, weight.transpose(1, 2))
-        return on_x, on_weight, on_log_sigma2, on_bias, None
+        return on_x, on_weight, on_noise, None, on_bias, None

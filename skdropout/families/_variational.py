@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,7 +47,25 @@ class VariationalLinear(WeightPosteriorLinear):
         return self.start + self.weight.square().add_(TINY).log_()
 
     def kl(self, source: NoiseSource | None = None) -> Tensor:
-        return LogUniformKL.apply(self.weight, self.log_sigma2)
+        """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
+        log_alpha = self.log_alpha
+        gate = torch.sigmoid(_K2 + _K3 * log_alpha)
+        # log(1 + 1 / alpha) is the softplus of -log_alpha.
+        return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
+
+    @torch.no_grad()
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        assert self.weight.grad is not None
+        assert self.noise.grad is not None
+        factors = factors.view(-1, 1, 1)
+        squares = self.weight.square().add_(TINY)
+        log_alpha = (self.noise * self.speed).sub_(squares.log())
+        gate = (log_alpha * _K3).add_(_K2).sigmoid_()
+        # The derivative with respect to log_alpha = log_sigma2 - log(weight^2).
+        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(_K1 * _K3)
+        slope.add_(log_alpha.neg_().sigmoid_(), alpha=0.5).mul_(-factors)
+        self.noise.grad.addcmul_(slope, self.speed)
+        self.weight.grad.addcdiv_(slope.mul_(self.weight), squares, value=-2)
 
     def alive(self) -> Tensor:
         return self.log_alpha.detach() <= self.threshold
@@ -86,31 +104,6 @@ class VariationalLinear(WeightPosteriorLinear):
         small.bias = nn.Parameter(self.bias.detach()[:, :, outputs].clone())
         small.rank = self._ranks()[:, inputs][:, :, outputs].clone()
         return small
-
-
-class LogUniformKL(torch.autograd.Function):
-    """KL of ``N(weight, exp(log_sigma2))`` from the log-uniform prior, up to a constant.
-
-    The approximation of Molchanov et al., ``-KL = k1 s(k2 + k3 log_alpha)
-    - log(1 + 1 / alpha) / 2 - k1``; it is zero where alpha is infinite. Derivatives with respect
-    to log_alpha, and from there to both arguments.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, log_sigma2: Tensor) -> Tensor:
-        squares = weight.square().add_(TINY)
-        log_alpha = log_sigma2 - squares.log()
-        gate = torch.sigmoid(_K2 + _K3 * log_alpha)
-        ctx.save_for_backward(weight, squares, log_alpha, gate)
-        kl = torch.nn.functional.softplus(-log_alpha).mul_(0.5).sub_(gate, alpha=_K1).add_(_K1)
-        return kl.sum((1, 2))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, squares, log_alpha, gate = ctx.saved_tensors
-        slope = torch.addcmul(gate, gate, gate, value=-1.0).mul_(-_K1 * _K3)
-        slope.sub_(torch.sigmoid(-log_alpha), alpha=0.5).mul_(gradient.view(-1, 1, 1))
-        return slope.mul(weight).div_(squares).mul_(-2.0), slope
 
 
 @dataclass(eq=False, repr=False)
