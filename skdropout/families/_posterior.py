@@ -57,9 +57,10 @@ class WeightPosteriorLinear(NoisyLinear):
 
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Any]):
         super().__init__(n_in, n_out, rates, families)
-        self.noise = nn.Parameter(torch.full_like(self.weight, -10.0))
         speed = member_column([family.noise_speed for family in families], self.weight)
         self.register_buffer("speed", speed, persistent=False)
+        # Nearly without noise until `reset_noise`.
+        self.noise = nn.Parameter(torch.full_like(self.weight, -10.0) / speed)
 
     @abstractmethod
     def initial_log_sigma2(self) -> Tensor:
