@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
@@ -375,12 +376,23 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         self.sparsity_per_layer_ = off / sizes
         self.sparsity_ = float(off.sum() / sizes.sum())
 
+    def _can_sparsify(self) -> bool:
+        name = f"{type(self).__name__}.sparsify"
+        if not hasattr(self, "net_"):
+            raise AttributeError(f"{name}: the model is not fitted yet")
+        if all(linear.alive() is None for linear in self.net_.module_.linears):
+            raise AttributeError(
+                f"{name}: dropout={self.dropout!r} is a noise family that switches no weights off"
+            )
+        return True
+
+    @available_if(_can_sparsify)
     def sparsify(self) -> Any:
         """The fitted model without the units and inputs that its noise family switched off.
 
-        Only a family that switches weights off, such as "variational", leaves anything to
-        remove. An input goes if no weight leaves it, a hidden unit if no weight leaves it or if
-        its output is always zero; with several members, if that is so in all of them.
+        There is this method only once the model is fitted, and only with a family that switches
+        weights off. An input goes if no weight leaves it, a hidden unit if no weight leaves it
+        or if its output is always zero; with several members, if that is so in all of them.
 
         Returns
         -------
@@ -390,18 +402,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
 
         Raises
         ------
-        ValueError
-            If the noise family switches no weights off.
+        AttributeError
+            If there is nothing that could be switched off.
         """
-        check_is_fitted(self)
         with torch.inference_mode(False), torch.enable_grad():
-            try:
-                stack = sparsify(self.net_.module_)
-            except NotImplementedError as error:
-                raise ValueError(
-                    f"{type(self).__name__}.sparsify: dropout={self.dropout!r} switches no "
-                    "weights off; fit with dropout='variational'"
-                ) from error
+            stack = sparsify(self.net_.module_)
             sparse = copy.copy(self)
             sparse.net_ = self.net_.replaced(stack)
         sparse._set_sparsity(stack)

@@ -121,7 +121,7 @@ class Concrete(Posterior):
     n_train : int, default=None
         Rows that the KL is divided by. None is the rows of the call; with `partial_fit`, give
         the rows of the whole stream.
-    noise_speed : float, default=10.0
+    noise_speed : float, default=1.0
         How much further than a weight the logit of a rate travels in one step of Adam.
 
     Notes

@@ -32,7 +32,7 @@ class Posterior(Family):
     kl_weight: float = 1.0
     kl_warmup: int = 0
     n_train: int | None = None
-    noise_speed: float = 10.0
+    noise_speed: float = 1.0
 
     _parameter_constraints: ClassVar[dict] = {
         "kl_weight": [Interval(Real, 0, None, closed="left")],

@@ -155,6 +155,7 @@ class Variational(Posterior):
     layer = VariationalLinear
 
     kl_warmup: int = 20
+    noise_speed: float = 10.0
     threshold: float = 3.0
 
     _parameter_constraints: ClassVar[dict] = {
