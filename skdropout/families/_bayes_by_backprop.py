@@ -17,8 +17,9 @@ from ._base import member_column
 from ._noise import NoiseSource
 from ._posterior import Posterior, WeightPosteriorLinear
 
-# Nodes of the quadrature that stands in for Monte Carlo where no noise is given.
-_N_NODES = 64
+# The trapezoid rule that stands in for Monte Carlo where no noise is given: nodes in standard
+# deviations. They resolve a prior component an eighth as wide as the posterior.
+_NODES = np.linspace(-6.0, 6.0, 97)
 
 
 class BayesByBackpropLinear(WeightPosteriorLinear):
@@ -82,11 +83,11 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
             shift = sigma * source.normal(*self.weight.shape[1:])
             both = self._log_mixture(self.weight + shift) + self._log_mixture(self.weight - shift)
             return 0.5 * both
-        nodes, shares = np.polynomial.hermite_e.hermegauss(_N_NODES)
-        shares = shares / shares.sum()
+        shares = np.exp(-0.5 * _NODES**2)
+        shares /= shares.sum()
         values = [
             float(share) * self._log_mixture(self.weight + float(node) * sigma)
-            for node, share in zip(nodes, shares, strict=True)
+            for node, share in zip(_NODES, shares, strict=True)
         ]
         return torch.stack(values).sum(0)
 
