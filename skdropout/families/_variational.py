@@ -40,8 +40,9 @@ class VariationalLinear(WeightPosteriorLinear):
             log_alpha = np.log(rates) - np.log1p(-np.asarray(rates))
         start = member_column(np.maximum(log_alpha, _LEAST_LOG_ALPHA), self.weight)
         self.register_buffer("start", start, persistent=False)
-        # Only a thinned map has it: which of a draw's normal numbers a weight reads, -1 for none.
+        # Only a thinned map has them, see `_ranks`.
         self.register_buffer("rank", None, persistent=False)
+        self.counts: list[int] = []
 
     def initial_log_sigma2(self) -> Tensor:
         return self.start + self.weight.square().add_(TINY).log_()
@@ -77,9 +78,9 @@ class VariationalLinear(WeightPosteriorLinear):
         """Draws in which the dead weights are zero. Only living weights cost random numbers."""
         weight, std = self.weight.detach(), (0.5 * self.log_sigma2.detach()).exp()
         drawn = weight.new_zeros(len(weight), n_draws, *weight.shape[1:])
-        for member, (rng, ranks) in enumerate(zip(rngs, self._ranks(), strict=True)):
+        ranks_and_counts = zip(*self._ranks(), strict=True)
+        for member, (rng, (ranks, count)) in enumerate(zip(rngs, ranks_and_counts, strict=True)):
             alive = (ranks >= 0).nonzero(as_tuple=True)
-            count = int(ranks.max()) + 1
             numbers = rng.standard_normal((n_draws, count), dtype=np.float32)
             normal = torch.from_numpy(numbers).to(weight.device)
             chosen = ranks[alive]
@@ -88,13 +89,17 @@ class VariationalLinear(WeightPosteriorLinear):
             drawn[member][:, *alive] = normal * std[member][alive] + weight[member][alive]
         return PlainLinear(drawn, self.bias.detach())
 
-    def _ranks(self) -> Tensor:
-        """Which of a draw's normal numbers each weight reads, -1 for dead ones."""
+    def _ranks(self) -> tuple[Tensor, list[int]]:
+        """Which of a draw's normal numbers each weight reads, and how many a draw has.
+
+        Dead weights read none, -1. A thinned map keeps the numbers of the map that it came from,
+        also those that only removed weights read, until training changes what is alive.
+        """
         alive = self.alive()
         if self.rank is not None and torch.equal(self.rank >= 0, alive):
-            return self.rank
-        counts = alive.flatten(1).cumsum(1).view(alive.shape)
-        return torch.where(alive, counts - 1, -1)
+            return self.rank, self.counts
+        order = alive.flatten(1).cumsum(1)
+        return torch.where(alive, order.view(alive.shape) - 1, -1), order[:, -1].tolist()
 
     def thinned(self, inputs: Tensor, outputs: Tensor) -> NoisyLinear:
         small = copy.deepcopy(self)
@@ -102,7 +107,8 @@ class VariationalLinear(WeightPosteriorLinear):
             kept = getattr(self, name).detach()[:, inputs][:, :, outputs]
             setattr(small, name, nn.Parameter(kept.clone()))
         small.bias = nn.Parameter(self.bias.detach()[:, :, outputs].clone())
-        small.rank = self._ranks()[:, inputs][:, :, outputs].clone()
+        ranks, small.counts = self._ranks()
+        small.rank = ranks[:, inputs][:, :, outputs].clone()
         return small
 
 

@@ -23,6 +23,7 @@ def _linear(*rates, n_in=4, n_out=1, **parameters):
 def _fit(model, X, y):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "(.*) collapsed to (.*)")
         return model.fit(X, y)
 
 
@@ -40,7 +41,7 @@ def _relaxed_moment(rate, temperature, power):
 def test_the_relaxed_mask_has_the_moments_of_its_integral(temperature, mean):
     rate = 0.3
     expected = _relaxed_moment(rate, temperature, 1)
-    assert expected == pytest.approx(mean, abs=5e-4)
+    assert expected == pytest.approx(mean, abs=1e-3)
     linear = _linear(rate, n_in=200, temperature=temperature)
     with torch.no_grad():
         gain = linear.training_gain(2_000, NoiseSource([0], CPU)).double().numpy().ravel()
@@ -158,8 +159,7 @@ def test_without_an_input_rate_the_inputs_have_none(table):
 def test_a_collapse_is_said():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50, 2))
-    model = DropoutMLPRegressor(
-        (5,), dropout=Concrete(noise_speed=1e3), max_iter=20, random_state=0
-    )
+    # Without a change of 10 nats it has converged, which spares a second warning.
+    model = DropoutMLPRegressor((5,), dropout=Concrete(noise_speed=1e3), tol=10.0, random_state=0)
     with pytest.warns(UserWarning, match="inputs of layer 2: a learned dropout rate collapsed to"):
-        _fit(model, X, X[:, 0])
+        model.fit(X, X[:, 0])
