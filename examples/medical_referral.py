@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPClassifier, Uncertainty, predict_uncertainty
 
-RATES = [0.1, 0.2, 0.35, 0.5, 0.7]
+RATES = [0.1, 0.3, 0.5, 0.7]
 SHARES = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3]
 REFERRED = 0.1  # the share that the figure shows as referred
 

@@ -15,21 +15,22 @@ import torch
 from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from skorch.callbacks import Callback
 from torch import Tensor
 
 from ._device import resolve_device
 from ._parameters import Parameters
+from ._random import local_random_state, new_seed
 from .draws import evaluate
 from .families import FAMILIES, Family, Noiseless
 from .likelihood import Likelihood, mixture_log_prob
 from .network import Architecture, Member, PlainStack, Stack
 from .rows import Rows
 from .sparsity import sparsify
-from .stopping import EpochLine, InverseScaling, Stopping
+from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from .training import DropoutNet, NonFiniteLossError, Plan
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
@@ -108,10 +109,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             For a parameter or data out of range, or if training diverges. What was fitted
             before stays as it was.
         """
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            seed = new_seed(self.random_state)
             rows = self._training_rows(X, y, sample_weight, None, first=not again)
             validation = self._validation_rows(X_val, y_val, sample_weight_val)
             if validation is None and self.early_stopping:
@@ -126,7 +128,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
-        with _restored_on_error(self):
+        # Tensors that are made in the caller's inference mode could not be trained.
+        with _restored_on_error(self), torch.inference_mode(False):
             self._validate_params()
             if self.early_stopping:
                 raise ValueError(
@@ -138,7 +141,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             if again:
                 net = copy.deepcopy(self.net_)
             else:
-                seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+                seed = new_seed(self.random_state)
                 stack = self._make_stack(rows, seed)
                 net = self._make_net(stack, self._make_likelihood(), rows, None)
             self._train(net, rows, epochs=1)
@@ -275,8 +278,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             validation=validation,
             n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
             # Copies: callbacks keep state, and fit does not change its parameters.
-            callbacks=[*self._own_callbacks(), *copy.deepcopy(list(self.callbacks or []))],
-            device=str(resolve_device(self.device, n_weights * options["batch_size"])),
+            callbacks=[
+                *self._own_callbacks(),
+                *self._users_callbacks(),
+                ("stop", StopWhenConverged()),
+            ],
+            device=str(
+                resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
+            ),
             verbose=0,
         )
 
@@ -290,6 +299,17 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 stacklevel=4,
             )
         return min(self.batch_size, n_rows)
+
+    def _users_callbacks(self) -> list:
+        for entry in self.callbacks or ():
+            callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+            kind = callback if isinstance(callback, type) else type(callback)
+            if not issubclass(kind, Callback):
+                raise ValueError(
+                    f"{type(self).__name__}: callbacks must be a list of skorch callbacks or of "
+                    f"pairs (name, callback), got {self.callbacks!r}"
+                )
+        return copy.deepcopy(list(self.callbacks or ()))
 
     def _own_callbacks(self) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
@@ -352,7 +372,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             )
 
     def _set_training_attributes(self, net: DropoutNet) -> None:
-        history = [epoch for epoch in net.history if "train_loss" in epoch]
+        # An epoch that was interrupted has no record of its own.
+        history = [epoch for epoch in net.history if "interrupted" not in epoch]
         self.n_iter_ = len(history)
         self.n_layers_ = len(net.module_.architecture.widths)
         self.loss_curve_ = [epoch["train_loss"] for epoch in history]
@@ -514,8 +535,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         stack = self.net_.module_
         seeds = None
         if random_state is not None:
-            rng = check_random_state(random_state)
-            seeds = [int(rng.randint(np.iinfo(np.int32).max)) for _ in stack.members]
+            rng = local_random_state(random_state)
+            seeds = [new_seed(rng) for _ in stack.members]
         with torch.inference_mode():
             return stack.draw(-(-n_functions // len(stack.members)), seeds)
 

@@ -8,7 +8,7 @@ import torch
 _WORTH_A_GPU = 2 * 10**7
 
 
-def resolve_device(device: str, multiply_adds: int) -> torch.device:
+def resolve_device(device: str, multiply_adds: int, caller: str) -> torch.device:
     """The device for a stack.
 
     Parameters
@@ -18,6 +18,8 @@ def resolve_device(device: str, multiply_adds: int) -> torch.device:
         enough to gain from it, otherwise the CPU.
     multiply_adds : int
         Of the forward pass of one batch through the whole stack.
+    caller : str
+        Who asks, for the error.
 
     Raises
     ------
@@ -29,10 +31,12 @@ def resolve_device(device: str, multiply_adds: int) -> torch.device:
         return torch.device("cuda" if large and torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":
+            raise RuntimeError("a meta device holds no numbers")
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"device={device!r} is not available here; allowed are 'auto', 'cpu' and the "
+            f"{caller}: device={device!r} is not available here; allowed are 'auto', 'cpu' and the "
             f"accelerators that this build of torch finds ({error})"
         ) from error
     return chosen

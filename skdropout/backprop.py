@@ -8,7 +8,8 @@ the two equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -31,11 +32,22 @@ class Backprop:
         activation = ACTIVATIONS[stack.architecture.activation]
         self.activation, self.derivative = activation.function, activation.backward
         self.linears = [map_ for map_ in stack.linears if isinstance(map_, MultiplicativeLinear)]
+        # A stack of one needs no axis of members, and its products are cheaper without.
+        self.single = len(stack.members) == 1
+        self.affine = torch.addmm if self.single else torch.baddbmm
+        self.product = torch.mm if self.single else torch.bmm
         # Attributes of modules and transposes cost microseconds each; a step has few of them.
-        self.weights = [linear.weight.detach() for linear in self.linears]
-        self.biases = [linear.bias.detach() for linear in self.linears]
-        self.transposed = [weight.transpose(1, 2) for weight in self.weights]
-        self.gradients = [(linear.weight.grad, linear.bias.grad) for linear in self.linears]
+        self.weights = [self._lean(linear.weight.detach()) for linear in self.linears]
+        self.biases = [self._lean(linear.bias.detach()) for linear in self.linears]
+        self.transposed = [weight.mT for weight in self.weights]
+        self.gradients = [
+            (self._lean(linear.weight.grad), self._lean(linear.bias.grad))
+            for linear in self.linears
+        ]
+
+    def _lean(self, values: Tensor | None) -> Tensor:
+        assert values is not None, "every parameter has a gradient"
+        return values[0] if self.single else values
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -49,17 +61,38 @@ class Backprop:
             )
         )
 
-    def gains(self, n_rows: int, source: NoiseSource) -> list[Tensor | None]:
-        """Noise for `n_rows` rows: the factor on the inputs of each map, None for one."""
-        return [linear.gain(n_rows, source) for linear in self.linears]
+    def batches(self, x: Tensor, size: int, source: NoiseSource) -> Iterator[tuple]:
+        """Batches of rows with their noise, made for many batches at once.
+
+        Parameters
+        ----------
+        x : Tensor of shape (members or 1, rows, n_features)
+        size : int
+            Rows per batch.
+        source : NoiseSource
+
+        Yields
+        ------
+        x : Tensor of shape (members or 1, size, n_features)
+        gains : tuple of Tensor or None
+            The factor on the inputs of each map, None for one.
+        """
+        noise = [linear.gain(x.shape[1], source) for linear in self.linears]
+        xs = (x[0] if self.single else x).split(size, -2)
+        gains = [
+            repeat(None, len(xs)) if gain is None else self._lean(gain).split(size, -2)
+            for gain in noise
+        ]
+        return zip(xs, zip(*gains, strict=True), strict=True)
 
     def forward(self, x: Tensor, gains: Sequence[Tensor | None]) -> tuple[Tensor, list]:
         """Noisy pass.
 
         Parameters
         ----------
-        x : Tensor of shape (members, rows, n_features)
-        gains : sequence of Tensor of shape (members or 1, rows, n_in) or None
+        x : Tensor
+        gains : sequence of Tensor or None
+            Both from `batches`.
 
         Returns
         -------
@@ -67,6 +100,8 @@ class Backprop:
         tape : list
             For `backward`.
         """
+        if not self.single:
+            x = x.expand(len(self.weights[0]), -1, -1)
         tape = []
         last = len(self.weights) - 1
         for depth, (weight, bias, gain) in enumerate(
@@ -74,10 +109,10 @@ class Backprop:
         ):
             inputs = x if gain is None else x * gain
             tape.append((x, inputs))
-            x = torch.baddbmm(bias, inputs, weight)
+            x = self.affine(bias, inputs, weight)
             if depth < last:
                 x = self.activation(x)
-        return x, tape
+        return x.unsqueeze(0) if self.single else x, tape
 
     def backward(self, tape: list, gains: Sequence[Tensor | None], gradient: Tensor) -> None:
         """Set the parameters' gradients.
@@ -90,13 +125,15 @@ class Backprop:
         gradient : Tensor of shape (members, rows, raw outputs)
             Of the objective with respect to the raw outputs.
         """
+        if self.single:
+            gradient = gradient[0]
         for depth in range(len(tape) - 1, -1, -1):
             activated, inputs = tape[depth]
             weight_gradient, bias_gradient = self.gradients[depth]
-            torch.bmm(inputs.transpose(1, 2), gradient, out=weight_gradient)
-            torch.sum(gradient, 1, keepdim=True, out=bias_gradient)
+            self.product(inputs.mT, gradient, out=weight_gradient)
+            torch.sum(gradient, -2, keepdim=True, out=bias_gradient)
             if depth:
-                gradient = torch.bmm(gradient, self.transposed[depth])
+                gradient = self.product(gradient, self.transposed[depth])
                 gain = gains[depth]
                 if gain is not None:
                     gradient.mul_(gain)

@@ -79,7 +79,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Order the rows anew in each epoch.
     random_state : int, RandomState instance or None, default=None
         Everything random follows from it, and is settled in `fit`: initial weights, order of the
-        rows, noise, the held-out part and the draws that predict. Global generators are not used.
+        rows, noise, the held-out part and the draws that predict. None takes fresh entropy from
+        the operating system, not NumPy's global generator.
     tol : float, default=1e-4
         Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
         without it.
@@ -242,8 +243,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
-        by_class = compute_sample_weight(self.class_weight, y)
-        return by_class if weight is None else by_class * weight
+        if weight is None:
+            return compute_sample_weight(self.class_weight, y)
+        # Classes are balanced over the rows that count.
+        used, total = weight > 0, weight.copy()
+        total[used] *= compute_sample_weight(self.class_weight, y[used])
+        return total
 
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
         self.classes_ = np.unique(y if classes is None else classes)

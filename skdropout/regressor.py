@@ -9,12 +9,14 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import validate_parameter_constraints
-from sklearn.utils.validation import check_random_state, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
 from ._base import DropoutMLP, interleave
 from ._frames import uncertainty_frame
+from ._random import local_random_state
 from .likelihood import GaussianLikelihood, Likelihood
+from .mixture import normal_mixture_quantiles
 from .uncertainty import Uncertainty, regression_uncertainty
 
 
@@ -75,7 +77,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         Order the rows anew in each epoch.
     random_state : int, RandomState instance or None, default=None
         Everything random follows from it, and is settled in `fit`: initial weights, order of the
-        rows, noise, the held-out part and the draws that predict. Global generators are not used.
+        rows, noise, the held-out part and the draws that predict. None takes fresh entropy from
+        the operating system, not NumPy's global generator.
     tol : float, default=1e-4
         Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
         without it.
@@ -253,18 +256,21 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
 
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
         columns = y.reshape(len(y), -1).astype(np.float64)
-        used = slice(None) if weight is None else weight > 0
-        if len(columns[used]) < 2:
+        if weight is not None:
+            # As in the loss: rows of weight zero are not there, and equal weights are none.
+            columns, weight = columns[weight > 0], weight[weight > 0]
+            weight = weight if np.ptp(weight) else None
+        if len(columns) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
-                f"n_samples = {len(columns[used])}"
+                f"n_samples = {len(columns)}"
             )
-        constant = np.flatnonzero(np.ptp(columns[used], axis=0) == 0)
+        constant = np.flatnonzero(np.ptp(columns, axis=0) == 0)
         if len(constant):
             where = "y" if y.ndim == 1 else f"column {constant[0]} of y"
             raise ValueError(
                 f"{type(self).__name__}: {where} is constant "
-                f"({columns[used][0, constant[0]]:.6g}), there is nothing to learn from it"
+                f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
             )
         self.n_outputs_ = columns.shape[1]
         self.out_activation_ = "identity"
@@ -310,8 +316,17 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             If ``return_std=True`` is asked of a model without noise and with one member, or
             with ``n_draws=0``.
         """
-        uncertainty = self._moments(X, "predict(return_std=True)" if return_std else None)
-        return (uncertainty.mean, np.sqrt(uncertainty.total)) if return_std else uncertainty.mean
+        if return_std:
+            uncertainty = self._moments(X, "predict(return_std=True)")
+            return uncertainty.mean, np.sqrt(uncertainty.total)
+        x = self._check_x(X)
+
+        def mean_over_draws(raws: list[Tensor]) -> tuple[np.ndarray]:
+            means, _ = self._components(raws)
+            return (means.mean(0, dtype=np.float64),)
+
+        (mean,) = self._reduce(x, self._functions(), mean_over_draws)
+        return self._shaped(mean * self._y_scale + self._y_mean)
 
     def predict_uncertainty(self, X: Any, *, as_frame: bool = False) -> Uncertainty:
         """Mean and variance of the prediction, the variance split by cause.
@@ -340,6 +355,70 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         uncertainty = self._moments(X, "predict_uncertainty")
         return uncertainty_frame(X, uncertainty, None) if as_frame else uncertainty
 
+    def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
+        """Quantiles of the predictive distribution, the mixture over the draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        quantiles : array-like of shape (n_quantiles,)
+            Probabilities in (0, 1), increasing.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+            In the units of y, increasing along the last axis.
+
+        Raises
+        ------
+        ValueError
+            For quantiles out of range or not increasing, and for a model without noise and
+            with one member or with ``n_draws=0``.
+        """
+        name = f"{type(self).__name__}.predict_quantiles"
+        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if (
+            probabilities.ndim != 1
+            or not ((probabilities > 0) & (probabilities < 1)).all()
+            or (np.diff(probabilities) <= 0).any()
+        ):
+            raise ValueError(
+                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
+            )
+        return self._mixture_quantiles(X, probabilities, "predict_quantiles")
+
+    def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
+        """Central interval that holds a new observation with a given probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence_level : float or array-like of shape (n_levels,), default=0.9
+            Probability of the interval, in (0, 1).
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
+            Lower and upper ends, in the units of y. With several outputs the shape is
+            (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
+
+        Raises
+        ------
+        ValueError
+            For a level out of range, and for a model without noise and with one member or with
+            ``n_draws=0``.
+        """
+        levels = np.asarray(confidence_level, dtype=np.float64)
+        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(
+                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
+                f"(0, 1) or a list of such, got {confidence_level!r}"
+            )
+        tails = (1 - np.atleast_1d(levels)) / 2
+        ends = self._mixture_quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
+        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
+        return ends if levels.ndim else ends[..., 0]
+
     def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
         """New observations from the predictive distribution.
 
@@ -359,7 +438,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             In the units of y.
         """
         X = self._check_x(X)
-        rng = check_random_state(random_state)
+        rng = local_random_state(random_state)
         plain = self._sampled_functions("sample_y", n_samples, rng)
         noise = self._noise_std()
 
@@ -371,7 +450,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         std = noise[np.arange(n_samples) % len(noise)].T
         samples = samples + std * rng.standard_normal(samples.shape)
         samples = samples * self._y_scale[:, None] + self._y_mean[:, None]
-        return samples[:, 0] if self._y_ndim == 1 else samples
+        return self._shaped(samples)
 
     @property
     def noise_std_(self) -> Any:
@@ -386,19 +465,42 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     def _moments(self, X: Any, uncertain: str | None) -> Uncertainty:
         x = self._check_x(X)
         plain = self._functions(uncertain)
-        likelihood = self.net_.criterion_
 
         def decompose(raws: list[Tensor]) -> Uncertainty:
-            parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
-            means = np.concatenate([part.mean.cpu().numpy() for part in parts])
-            variances = np.concatenate([part.variance.cpu().numpy() for part in parts])
-            return regression_uncertainty(means, variances)
+            return regression_uncertainty(*self._components(raws))
 
-        mean, *variances = self._reduce(x, plain, decompose)
+        mean, _, *variances = self._reduce(x, plain, decompose)
+        epistemic, aleatoric = (variance * self._y_scale**2 for variance in variances)
+        # The total is added up last: scaled by itself it could differ in the last bit.
         scaled = Uncertainty(
-            mean * self._y_scale + self._y_mean,
-            *(variance * self._y_scale**2 for variance in variances),
+            mean * self._y_scale + self._y_mean, epistemic + aleatoric, epistemic, aleatoric
         )
-        if self._y_ndim == 1:
-            return Uncertainty(*(values[:, 0] for values in scaled))
-        return scaled
+        return Uncertainty(*map(self._shaped, scaled))
+
+    def _components(self, raws: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Means and noise variances of the mixture, ``(n_draws, rows, n_outputs)`` each."""
+        likelihood = self.net_.criterion_
+        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
+        return (
+            np.concatenate([part.mean.cpu().numpy() for part in parts]),
+            np.concatenate([part.variance.cpu().numpy() for part in parts]),
+        )
+
+    def _mixture_quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
+        x = self._check_x(X)
+
+        def invert(raws: list[Tensor]) -> tuple[np.ndarray]:
+            means, variances = self._components(raws)
+            flat = normal_mixture_quantiles(
+                means.reshape(len(means), -1),
+                np.sqrt(variances).reshape(len(means), -1),
+                probabilities,
+            )
+            return (flat.reshape(*means.shape[1:], -1),)
+
+        (values,) = self._reduce(x, self._functions(method), invert)
+        return self._shaped(values * self._y_scale[:, None] + self._y_mean[:, None])
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
+        return values[:, 0] if self._y_ndim == 1 else values

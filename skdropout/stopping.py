@@ -11,6 +11,8 @@ from skorch.callbacks import Callback
 
 from .training import DropoutNet
 
+_SMOOTHING = 0.9
+
 
 class TrainingConverged(KeyboardInterrupt):
     """Ends skorch's loop, which listens to this exception only. It never reaches a user."""
@@ -45,18 +47,23 @@ class Stopping(Callback):
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.converged_ = False
+        # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
+        self.watches_validation_ = self.early_stopping and net.validation is not None
+        self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
         # Everything that training moves; each tensor has a leading member axis.
         state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
         self.state_ = [(values.detach(), values.detach().clone()) for values in state]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        scores = np.array(epoch["valid_scores"] if self.early_stopping else epoch["train_losses"])
-        if not self.early_stopping:
-            scores = -scores
         # While its KL grows, a member descends on another objective each epoch: nothing to
         # compare, and no weights that the final objective would choose.
-        scores = np.where(epoch["warming_up"], -np.inf, scores)
+        settled = ~np.array(epoch["warming_up"])
+        if self.watches_validation_:
+            scores = np.array(epoch["valid_scores"])
+        else:
+            scores = -self._smoothed(np.array(epoch["train_losses"]), settled)
+        scores[~settled] = -np.inf
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
         self.best_scores_ = np.where(better, scores, self.best_scores_)
@@ -64,23 +71,40 @@ class Stopping(Callback):
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
         if self.waiting_.min() > self.n_iter_no_change:
-            self._stop_or_slow_down(net)
+            self._converge_or_slow_down(net)
+
+    def _smoothed(self, losses: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        """Exponential moving average of the training losses of the settled members.
+
+        Dropout makes them noisy: one lucky epoch would be hard to beat and end the training of
+        a network that still learns.
+        """
+        self.n_smoothed_ += settled
+        self.average_ += (1 - _SMOOTHING) * (losses - self.average_) * settled
+        return self.average_ / (1 - _SMOOTHING ** np.maximum(self.n_smoothed_, 1))
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
-        if (self.early_stopping or interrupted) and np.isfinite(self.best_scores_).all():
+        if (self.watches_validation_ or interrupted) and np.isfinite(self.best_scores_).all():
             for values, best in self.state_:
                 values.copy_(best)
         del self.state_
 
-    def _stop_or_slow_down(self, net: DropoutNet) -> None:
+    def _converge_or_slow_down(self, net: DropoutNet) -> None:
         (group,) = net.optimizer_.param_groups
         if self.adaptive and group["lr"] > 1e-6:
             group["lr"] /= 5
             self.waiting_[:] = 0
             return
         self.converged_ = True
-        raise TrainingConverged
+
+
+class StopWhenConverged(Callback):
+    """Ends training once `Stopping` says so; the last callback, so that all see the last epoch."""
+
+    def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
+        if dict(net.callbacks_)["stopping"].converged_:
+            raise TrainingConverged
 
 
 class InverseScaling(Callback):

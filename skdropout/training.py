@@ -163,17 +163,19 @@ class DropoutNet(NeuralNet):
     ) -> None:
         if iterator is None:
             return
-        if not training:
-            scores = self.validation_scores()
-            self._record("valid_loss", -scores)
-            self.history.record("valid_scores", scores.tolist())
-            return
         try:
-            terms = self._train_epoch(iterator)
+            if training:
+                self._record_training(self._train_epoch(iterator))
+            else:
+                scores = self.validation_scores()
+                self._record("valid_loss", -scores)
+                self.history.record("valid_scores", scores.tolist())
         except KeyboardInterrupt:
             # skorch's own callbacks stop with this exception too, but never inside an epoch.
             self.history.record("interrupted", True)
             raise
+
+    def _record_training(self, terms: dict[str, Tensor]) -> None:
         losses = sum(terms.values(), torch.zeros(()))
         self._record("train_loss", losses)
         self.history.record("train_losses", losses.tolist())
@@ -227,26 +229,22 @@ class DropoutNet(NeuralNet):
         return self.module_.kl() * self.kl_factors_
 
     def _train_block(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Iterator[dict]:
-        size, n_rows = self.plan.batch_size, x.shape[1]
-        xs = x.expand(len(self.module_.members), -1, -1).split(size, 1)
+        size = self.plan.batch_size
+        if self.backprop_ is None:
+            n_members = len(self.module_.members)
+            parts = x.expand(n_members, -1, -1).split(size, 1)
+            xs: Iterable[tuple] = zip(parts, repeat(None, len(parts)), strict=True)
+        else:
+            xs = self.backprop_.batches(x, size, self.noise_)
         ys = y.split(size, 1)
-        weights = repeat(None, len(xs)) if weight is None else weight.split(size, 1)
-        gains: Iterable[Any] = repeat(None, len(xs))
-        if self.backprop_ is not None:
-            blocks = self.backprop_.gains(n_rows, self.noise_)
-            gains = zip(
-                *(
-                    repeat(None, len(xs)) if gain is None else gain.split(size, 1)
-                    for gain in blocks
-                ),
-                strict=True,
-            )
+        weights = repeat(None, len(ys)) if weight is None else weight.split(size, 1)
         by_batch = self.module_.architecture.normalization == "batch"
-        for batch in zip(xs, ys, weights, gains, strict=True):
+        for (x_batch, gains), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
             # A batch of one row has no batch statistics. It can only be the last of an epoch,
             # and the next epoch orders the rows anew.
-            if by_batch and batch[0].shape[1] == 1:
+            if by_batch and y_batch.shape[1] == 1:
                 return
+            batch = x_batch, y_batch, weight_batch, gains
             yield (
                 self._notified_step(batch) if self.listeners_per_batch_ else self.train_step(batch)
             )
@@ -268,11 +266,11 @@ class DropoutNet(NeuralNet):
         else:
             with torch.no_grad():
                 raw, tape = self.backprop_.forward(x, gains)
-                gradient = self.criterion_.gradient(raw, y).mul_(1 / x.shape[1])
+                gradient = self.criterion_.gradient(raw, y).mul_(1 / y.shape[1])
                 if weight is not None:
                     gradient.mul_(weight.unsqueeze(-1))
                 self.backprop_.backward(tape, gains, gradient)
-        self._add_penalty_gradient(x.shape[1])
+        self._add_penalty_gradient(y.shape[1])
         if self.listeners_per_batch_:
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, X=x, y=y, training=True)

@@ -109,8 +109,9 @@ def _through_target_transform(
             f"{type(fitted.transformer_).__name__} is not linear, so a variance cannot be taken "
             "back to the units of y; predict on the transformed scale, or sample"
         )
-    scaled = Uncertainty(
-        columns * scale + values[4],
-        *(np.asarray(part).reshape(len(mean), -1) * scale**2 for part in inner[1:]),
+    epistemic, aleatoric = (
+        np.asarray(part).reshape(len(mean), -1) * scale**2 for part in inner[2:]
     )
+    # The total is added up last: scaled by itself it could differ in the last bit.
+    scaled = Uncertainty(columns * scale + values[4], epistemic + aleatoric, epistemic, aleatoric)
     return Uncertainty(*(part.reshape(mean.shape) for part in scaled))

@@ -34,9 +34,9 @@ def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
     expected = torch.autograd.grad(raw, list(stack.parameters()), above)
 
     backprop = Backprop(stack)
-    gains = backprop.gains(11, NoiseSource(range(n_members), CPU))
+    ((batch, gains),) = backprop.batches(x, 11, NoiseSource(range(n_members), CPU))
     with torch.no_grad():
-        ours, tape = backprop.forward(x, gains)
+        ours, tape = backprop.forward(batch, gains)
         backprop.backward(tape, gains, above.clone())
     torch.testing.assert_close(ours, raw.detach())
     for parameter, gradient in zip(stack.parameters(), expected, strict=True):
@@ -48,9 +48,11 @@ def test_the_gradient_is_overwritten_not_added():
     backprop = Backprop(stack)
     results = []
     for _ in range(2):
+        batches = backprop.batches(torch.ones(1, 5, 3), 5, NoiseSource([0], CPU))
         with torch.no_grad():
-            raw, tape = backprop.forward(torch.ones(1, 5, 3), [None, None])
-            backprop.backward(tape, [None, None], torch.ones_like(raw))
+            for batch, gains in batches:
+                raw, tape = backprop.forward(batch, gains)
+                backprop.backward(tape, gains, torch.ones_like(raw))
         results.append([parameter.grad.clone() for parameter in stack.parameters()])
     assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
 

@@ -74,8 +74,6 @@ def run_grid(
 ) -> dict[str, np.ndarray]:
     """Mean scores ``(candidates, tables)``, by name."""
     keys = [(rates, name, fold) for rates in grid for name in names for fold in range(n_splits)]
-    # The largest tables first, so that no worker is left alone with one at the end.
-    keys.sort(key=lambda key: names.index(key[1]) if task == "classification" else 0)
     done = Parallel(n_jobs=n_jobs, verbose=1)(
         delayed(fit_once)(folder, name, task, n_splits, fold, rates) for rates, name, fold in keys
     )

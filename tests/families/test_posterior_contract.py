@@ -217,7 +217,7 @@ def test_scikit_learns_checks(estimator, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(
-            estimator((20,), dropout=name, n_draws=20, input_dropout_rate=0.1),
+            estimator(dropout=name, n_draws=20),
             expected_failed_checks=EXPECTED_FAILED_CHECKS,
             on_skip=None,
             on_fail=None,

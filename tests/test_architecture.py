@@ -1,0 +1,81 @@
+"""Imports only point down: each file of the package may import from the floors below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import skdropout
+
+PACKAGE = Path(skdropout.__file__).parent
+
+# From the ground up. Files of one floor know nothing of each other.
+FLOORS = [
+    {"families/_noise"},
+    {"families/_base"},
+    {"families/*"},
+    {"families/__init__"},
+    {"normalization"},
+    {"network", "likelihood"},
+    {"rows", "backprop", "uncertainty", "mixture", "metrics", "_device", "_random"},
+    {"draws", "_frames", "_parameters"},
+    {"training"},
+    {"stopping"},
+    {"_base"},
+    {"classifier", "regressor"},
+    {"wrapped"},
+    {"model_selection"},
+    {"decision"},
+    {"displays"},
+    {"__init__"},
+]
+
+
+def _modules():
+    paths = PACKAGE.rglob("*.py")
+    return sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path in paths)
+
+
+def _floor(module):
+    for names in (module, module.rpartition("/")[0] + "/*"):
+        for floor, modules in enumerate(FLOORS):
+            if names in modules:
+                return floor
+    raise AssertionError(f"{module}.py stands on no floor; say which in FLOORS")
+
+
+def _imported(module):
+    """Modules of the package that a file imports."""
+    parents = module.split("/")[:-1]
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("skdropout") for alias in node.names)
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        assert not (node.module or "").startswith("skdropout"), "imports within are relative"
+        if node.level:
+            base = parents[: len(parents) - node.level + 1]
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            for name in names:
+                path = "/".join([*base, *name.split(".")])
+                is_package = (PACKAGE / path).is_dir()
+                yield f"{path}/__init__" if is_package else path
+
+
+@pytest.mark.parametrize("module", _modules())
+def test_imports_point_down(module):
+    for imported in _imported(module):
+        assert _floor(imported) < _floor(module), f"{module}.py imports {imported}.py"
+
+
+def test_the_test_sees_imports():
+    assert "draws" in set(_imported("_base"))
+    assert "families/__init__" in set(_imported("network"))
+    assert "families/_noise" in set(_imported("families/_bernoulli"))
+
+
+@pytest.mark.parametrize("module", ["uncertainty", "metrics", "mixture"])
+def test_the_numbers_know_nothing_of_torch(module):
+    path = PACKAGE / f"{module}.py"
+    text = path.read_text() if path.exists() else ""
+    assert "torch" not in text.replace("PyTorch", "")

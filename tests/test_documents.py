@@ -1,0 +1,82 @@
+"""Pages and docstrings: shared parameters have one description, and code in them runs."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import skdropout
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+
+ROOT = Path(__file__).parents[1]
+OWN = {"class_weight", "normalize_y"}
+
+
+def described_parameters(estimator):
+    """Text of each parameter in the class docstring."""
+    section = inspect.getdoc(estimator).split("\nParameters\n----------\n")[1]
+    section = section.split("\nAttributes\n----------\n")[0]
+    entries = re.split(r"^(?=\w+ : )", section, flags=re.MULTILINE)
+    return {entry.split(" : ")[0]: entry.strip() for entry in entries if entry.strip()}
+
+
+@pytest.mark.parametrize("estimator", [DropoutMLPClassifier, DropoutMLPRegressor])
+def test_docstring_describes_every_parameter_with_its_default(estimator):
+    described = described_parameters(estimator)
+    defaults = estimator().get_params(deep=False)
+    assert set(described) == set(defaults)
+    for name, default in defaults.items():
+        stated = described[name].splitlines()[0].split("default=")[1]
+        assert ast.literal_eval(stated) == default, name
+
+
+def test_shared_parameters_are_described_in_the_same_words():
+    classifier = described_parameters(DropoutMLPClassifier)
+    regressor = described_parameters(DropoutMLPRegressor)
+    for name in classifier.keys() & regressor.keys():
+        assert classifier[name] == regressor[name], name
+    assert (classifier.keys() ^ regressor.keys()) <= OWN
+
+
+def modules():
+    return [info.name for info in pkgutil.walk_packages(skdropout.__path__, "skdropout.")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_python_blocks_of_a_page_run_in_order(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M)
+    assert blocks
+    names = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")], ids=str)
+def test_links_lead_to_files(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+def test_quick_start_has_six_lines():
+    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    assert len([line for line in block.splitlines() if line]) == 6
+    assert "torch" not in block
+
+
+def test_example_counts_the_errors_that_referral_leaves():
+    errors_kept = runpy.run_path(str(ROOT / "examples" / "medical_referral.py"))["errors_kept"]
+    wrong = np.array([True, False, True, False])
+    assert errors_kept(np.array([0.1, 0.9, 0.8, 0.2]), wrong).tolist() == [2, 2, 1, 1, 0]

@@ -1,0 +1,115 @@
+import copy
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from skdropout.families import Gaussian
+from tests.reference import ESTIMATORS, NORMALIZATIONS, quick, target
+
+
+@pytest.fixture(params=ESTIMATORS)
+def estimator_class(request):
+    return request.param
+
+
+@pytest.fixture
+def data(estimator_class, two_classes):
+    X, y = two_classes
+    return X, target(estimator_class, y)
+
+
+def _through_joblib(model, path):
+    joblib.dump(model, path / "model.joblib")
+    return joblib.load(path / "model.joblib")
+
+
+COPIES = {
+    "pickle": lambda model, path: pickle.loads(pickle.dumps(model)),
+    "joblib": _through_joblib,
+    "deepcopy": lambda model, path: copy.deepcopy(model),
+}
+
+
+@pytest.fixture(params=COPIES)
+def copied(request, tmp_path):
+    return lambda model: COPIES[request.param](model, tmp_path)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("fitting", ["fit", "partial_fit"])
+def test_a_copy_predicts_the_same(estimator_class, data, copied, normalization, fitting):
+    X, y = data
+    model = quick(estimator_class, dropout=Gaussian(), normalization=normalization, n_members=2)
+    getattr(model, fitting)(X, y)
+    copy_ = copied(model)
+    assert vars(copy_).keys() == vars(model).keys()
+    for ours, theirs in zip(
+        copy_.predict_uncertainty(X), model.predict_uncertainty(X), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(copy_.log_prob(X, y), model.log_prob(X, y))
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_partial_fit_goes_on_identically(estimator_class, data, copied, normalization, solver):
+    X, y = data
+    model = quick(
+        estimator_class, batch_size=20, normalization=normalization, solver=solver, n_members=2
+    )
+    for _ in range(3):
+        model.partial_fit(X, y)
+    copy_ = copied(model)
+    for _ in range(3):
+        model.partial_fit(X, y)
+        copy_.partial_fit(X, y)
+    np.testing.assert_array_equal(copy_.predict(X), model.predict(X))
+    assert copy_.loss_curve_ == model.loss_curve_
+
+
+def test_warm_start_goes_on_identically(estimator_class, data, copied):
+    X, y = data
+    model = quick(estimator_class, warm_start=True).fit(X, y)
+    copy_ = copied(model)
+    np.testing.assert_array_equal(copy_.fit(X, y).predict(X), model.fit(X, y).predict(X))
+
+
+def test_a_fresh_process_predicts_the_same(estimator_class, data, tmp_path):
+    X, y = data
+    model = quick(estimator_class).fit(X, y)
+    joblib.dump((model, X), tmp_path / "model.joblib")
+    script = (
+        "import sys, pickle, joblib, numpy\n"
+        "model, X = joblib.load(sys.argv[1])\n"
+        "numpy.savez(sys.argv[2], *model.predict_uncertainty(X))\n"
+    )
+    arguments = [str(tmp_path / "model.joblib"), str(tmp_path / "results.npz")]
+    subprocess.run([sys.executable, "-W", "error", "-c", script, *arguments], check=True)
+    with np.load(tmp_path / "results.npz") as results:
+        for ours, theirs in zip(results.values(), model.predict_uncertainty(X), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_memory_mapped_model_predicts_the_same(estimator_class, data, tmp_path):
+    X, y = data
+    joblib.dump((quick(estimator_class).fit(X, y), X), tmp_path / "model.joblib")
+    mapped, mapped_X = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    expected = quick(estimator_class).fit(X, y).predict(X)
+    np.testing.assert_array_equal(mapped.predict(mapped_X), expected)
+
+
+def test_a_clone_has_the_parameters_and_no_fit(estimator_class, data):
+    model = quick(estimator_class, dropout=Gaussian(), dropout_rate=[0.3]).fit(*data)
+    copy_ = clone(model)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(copy_)
+    assert repr(copy_) == repr(model)
+    assert copy_.dropout is not model.dropout
+    np.testing.assert_array_equal(copy_.fit(*data).predict(data[0]), model.predict(data[0]))

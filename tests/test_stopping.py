@@ -1,0 +1,227 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from skorch.callbacks import Callback
+
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.stopping import _SMOOTHING
+from skdropout.training import DropoutNet
+from tests.reference import ESTIMATORS, quick, target
+
+STOPPING = {"early_stopping": True, "learning_rate_init": 0.02, "random_state": 0, "n_draws": 10}
+
+
+def _split(X, y):
+    return train_test_split(X, y, test_size=0.4, random_state=0)
+
+
+@pytest.mark.parametrize("n_iter_no_change", [1, 3])
+def test_training_stops_when_scikit_learns_mlp_does(two_classes, n_iter_no_change):
+    X, y = two_classes
+    options = {"tol": 10.0, "n_iter_no_change": n_iter_no_change, "random_state": 0}
+    assert DropoutMLPClassifier(**options).fit(X, y).n_iter_ == (
+        MLPClassifier(**options).fit(X, y).n_iter_
+    )
+
+
+def test_a_warning_when_the_epochs_do_not_suffice(two_classes):
+    X, y = two_classes
+    with pytest.warns(ConvergenceWarning, match=r"DropoutMLPClassifier.*max_iter=3 reached"):
+        DropoutMLPClassifier(max_iter=3, random_state=0).fit(X, y)
+
+
+def test_no_patience_limit_means_all_epochs(two_classes):
+    X, y = two_classes
+    model = quick(DropoutMLPClassifier, n_iter_no_change=np.inf, max_iter=12)
+    with pytest.warns(ConvergenceWarning, match="max_iter=12"):
+        model.fit(X, y)
+    assert model.n_iter_ == 12
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_the_best_weights_are_restored(two_classes, estimator_class, normalization):
+    X, y = two_classes
+    X, X_val, y, y_val = _split(X, target(estimator_class, y))
+    model = estimator_class((30,), normalization=normalization, n_iter_no_change=8, **STOPPING).fit(
+        X, y, X_val=X_val, y_val=y_val
+    )
+    scores = np.array(model.validation_scores_)
+    best = scores.max()
+    assert scores.argmax() < len(scores) - 1
+    assert model.best_validation_score_ == best
+    assert len(scores) == model.n_iter_
+    scale = 0.0 if estimator_class is DropoutMLPClassifier else np.log(y.std())
+    assert model.log_prob(X_val, y_val).mean() + scale == pytest.approx(best, abs=1e-4)
+
+
+def test_each_member_keeps_its_own_best_weights(two_classes):
+    X, X_val, y, y_val = _split(*two_classes)
+    options = {"hidden_layer_sizes": (30,), "n_iter_no_change": 8, **STOPPING}
+    model = DropoutMLPClassifier(n_members=3, **options).fit(X, y, X_val=X_val, y_val=y_val)
+    best = np.max([epoch["valid_scores"] for epoch in model.net_.history], axis=0)
+    model.net_.validation = _validation_rows(model, X_val, y_val)
+    np.testing.assert_allclose(model.net_.validation_scores(), best, rtol=1e-4)
+
+
+def _validation_rows(model, X, y):
+    return model._rows(X, model._encode_target(y), None)
+
+
+def test_the_held_out_part_is_not_trained_on(two_classes):
+    X, y = two_classes
+    model = DropoutMLPClassifier(validation_fraction=0.25, **STOPPING).fit(X, y)
+    assert model.t_ == model.n_iter_ * 90
+    assert model.best_loss_ is None
+
+
+def test_the_given_validation_rows_are_watched(two_classes):
+    X, X_val, y, y_val = _split(*two_classes)
+    right, wrong = (
+        DropoutMLPClassifier(**STOPPING).fit(X, y, X_val=X_val, y_val=labels)
+        for labels in (y_val, 1 - y_val)
+    )
+    assert right.n_iter_ > wrong.n_iter_
+    assert right.t_ == right.n_iter_ * len(X)
+
+
+def test_validation_weights(two_classes):
+    X, X_val, y, y_val = _split(*two_classes)
+    used = np.arange(len(X_val)) % 2
+    weighted = DropoutMLPClassifier(**STOPPING).fit(
+        X, y, X_val=X_val, y_val=y_val, sample_weight_val=used
+    )
+    left_out = DropoutMLPClassifier(**STOPPING).fit(
+        X, y, X_val=X_val[used == 1], y_val=y_val[used == 1]
+    )
+    np.testing.assert_allclose(weighted.validation_scores_, left_out.validation_scores_, rtol=1e-4)
+
+
+def test_early_stopping_without_draws_watches_the_weight_scaling_rule(two_classes):
+    X, X_val, y, y_val = _split(*two_classes)
+    model = DropoutMLPClassifier(**{**STOPPING, "n_draws": 0})
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    score = model.log_prob(X_val, y_val).mean()
+    assert score == pytest.approx(model.best_validation_score_, abs=1e-5)
+
+
+# ---- what is printed -------------------------------------------------------------------------
+
+
+def test_verbose_prints_a_line_an_epoch(two_classes, capsys):
+    X, y = two_classes
+    model = quick(DropoutMLPClassifier, verbose=True).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.n_iter_ == 7
+    for number, (line, loss) in enumerate(zip(lines, model.loss_curve_, strict=True), start=1):
+        assert re.fullmatch(rf"epoch +{number}/200  loss {loss:.5f}  \d+\.\d\d s", line)
+
+
+def test_verbose_prints_the_validation_score(two_classes, capsys):
+    X, y = two_classes
+    quick(DropoutMLPClassifier, verbose=True, early_stopping=True).fit(X, y)
+    assert capsys.readouterr().out.count("validation log-likelihood -") == 7
+
+
+def test_silence_is_the_default(two_classes, capsys):
+    X, y = two_classes
+    quick(DropoutMLPClassifier).fit(X, y)
+    assert capsys.readouterr() == ("", "")
+
+
+# ---- Ctrl-C ----------------------------------------------------------------------------------
+
+
+class Interrupting(Callback):
+    """Presses Ctrl-C after a number of batches."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def on_batch_end(self, net, **kwargs):
+        self.after -= 1
+        if self.after == 0:
+            raise KeyboardInterrupt
+
+
+def _best_state(X, y, **options):
+    """What was learned until the best of nine epochs by smoothed loss, by training once more."""
+    seen = []
+
+    class Remembering(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            state = {name: v.clone() for name, v in net.module_.state_dict().items()}
+            losses = [epoch["train_loss"] for epoch in net.history]
+            weights = _SMOOTHING ** np.arange(len(losses))[::-1]
+            seen.append((np.average(losses, weights=weights), state))
+
+    class Copies(Remembering):
+        def __deepcopy__(self, memo):
+            return self
+
+    quick(DropoutMLPClassifier, n_iter_no_change=20, callbacks=[Copies()], **options).fit(X, y)
+    return min(seen[:9], key=lambda pair: pair[0])[1]
+
+
+def test_ctrl_c_in_a_callback_keeps_the_best_weights(two_classes):
+    X, y = two_classes
+    options = {"learning_rate_init": 0.5, "batch_size": 40}
+    # Nine epochs of three batches, and one more.
+    callbacks = [Interrupting(after=28)]
+    model = quick(DropoutMLPClassifier, n_iter_no_change=20, callbacks=callbacks, **options)
+    with pytest.warns(UserWarning, match=r"DropoutMLPClassifier: training interrupted.*epoch 10"):
+        model.fit(X, y)
+    assert model.n_iter_ == 9
+    for name, values in _best_state(X, y, **options).items():
+        torch.testing.assert_close(model.net_.module_.state_dict()[name], values)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("step", [1, 5])
+def test_ctrl_c_inside_an_epoch(two_classes, monkeypatch, step, early_stopping):
+    X, y = two_classes
+    train_step, steps = DropoutNet.train_step, []
+
+    def interrupted(net, batch, **kwargs):
+        steps.append(1)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        return train_step(net, batch, **kwargs)
+
+    monkeypatch.setattr(DropoutNet, "train_step", interrupted)
+    model = quick(DropoutMLPClassifier, early_stopping=early_stopping)
+    with pytest.warns(UserWarning, match="training interrupted by the user.*best weights so far"):
+        model.fit(X, y)
+    assert model.n_iter_ == step - 1
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_ctrl_c_while_the_validation_rows_are_scored(two_classes, monkeypatch):
+    X, y = two_classes
+    scores, calls = DropoutNet.validation_scores, []
+
+    def interrupted(net):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return scores(net)
+
+    monkeypatch.setattr(DropoutNet, "validation_scores", interrupted)
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    with pytest.warns(UserWarning, match="training interrupted by the user in epoch 4"):
+        model.fit(X, y)
+    assert len(model.validation_scores_) == 3
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_a_regressor_interrupted_in_its_first_epoch_is_usable(real_target):
+    X, y = real_target
+    model = quick(DropoutMLPRegressor, callbacks=[Interrupting(after=1)])
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X, return_std=True)).all()

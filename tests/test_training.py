@@ -1,0 +1,343 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.training import FlatParameters
+from tests.reference import ESTIMATORS, quick, stack_twin, target
+
+
+def _train(model, X, y, **kwargs):
+    """Train for `max_iter` epochs, which is meant not to be enough."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y, **kwargs)
+
+
+def _plain_loop(model, network, X, y, loss_function, weight=None):
+    """Minibatch training in plain torch, rows in their order: losses of the epochs."""
+    if model.solver == "adam":
+        optimizer = torch.optim.Adam(network.parameters(), lr=model.learning_rate_init)
+    else:
+        optimizer = torch.optim.SGD(
+            network.parameters(),
+            lr=model.learning_rate_init,
+            momentum=model.momentum,
+            nesterov=model.nesterovs_momentum,
+        )
+    weights = [module.weight for module in network if isinstance(module, torch.nn.Linear)]
+    weight = np.ones(len(X)) if weight is None else weight / weight.mean()
+    tensors = [torch.as_tensor(values, dtype=torch.float64) for values in (X, y, weight)]
+    curve = []
+    for _ in range(model.max_iter):
+        batches = zip(*(values.split(model.batch_size) for values in tensors), strict=True)
+        raws, losses = [], []
+        for x, target_, w in batches:
+            raw = network(x)
+            loss = loss_function(raw, target_) * w
+            l1 = sum(values.abs().sum() for values in weights)
+            l2 = sum(values.square().sum() for values in weights) / 2
+            penalty = model.alpha * (model.l1_ratio * l1 + (1 - model.l1_ratio) * l2)
+            optimizer.zero_grad()
+            (loss.mean() + penalty / len(x)).backward()
+            optimizer.step()
+            raws.append(raw.detach())
+            losses.append(loss.detach())
+        curve.append(torch.cat(losses).mean().item())
+        loss_function.epoch_end(torch.cat(raws), *tensors[1:])
+    return curve
+
+
+class _BinaryLoss:
+    def __call__(self, raw, y):
+        return F.binary_cross_entropy_with_logits(raw[:, 0], y, reduction="none")
+
+    def epoch_end(self, raw, y, weight):
+        return
+
+
+class _CategoricalLoss(_BinaryLoss):
+    def __call__(self, raw, y):
+        return F.cross_entropy(raw, y.long(), reduction="none")
+
+
+class _GaussianLoss:
+    variance = torch.ones(1, dtype=torch.float64)
+
+    def __call__(self, raw, y):
+        return -torch.distributions.Normal(raw[:, 0], self.variance.sqrt()).log_prob(y)
+
+    def epoch_end(self, raw, y, weight):
+        self.variance = ((raw[:, 0] - y).square() * weight).sum() / weight.sum()
+
+
+def _start(model, X, y):
+    """The initial network: an untrained stack made from the same seeds."""
+    untrained = model.__class__(**{**model.get_params(), "learning_rate_init": 1e-30})
+    untrained.set_params(solver="sgd", max_iter=1, normalization=None)
+    return stack_twin(_train(untrained, X, y).net_.module_)
+
+
+def _assert_same_networks(model, network):
+    ours = dict(stack_twin(model.net_.module_).named_parameters())
+    for name, expected in network.named_parameters():
+        torch.testing.assert_close(ours[name].data, expected.data, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(("alpha", "l1_ratio"), [(0.0, 0.0), (3.0, 0.0), (3.0, 0.4), (0.1, 1.0)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["binary", "categorical", "regression"])
+def test_training_without_noise_is_a_plain_loop(
+    two_classes, three_classes, real_target, kind, solver, alpha, l1_ratio, weighted
+):
+    (X, y), loss_function, estimator_class = {
+        "binary": (two_classes, _BinaryLoss(), DropoutMLPClassifier),
+        "categorical": (three_classes, _CategoricalLoss(), DropoutMLPClassifier),
+        "regression": (real_target, _GaussianLoss(), DropoutMLPRegressor),
+    }[kind]
+    weight = np.random.default_rng(0).uniform(0.2, 3, len(X)) if weighted else None
+    model = estimator_class(
+        (7, 6),
+        activation="tanh",
+        dropout=None,
+        solver=solver,
+        alpha=alpha,
+        l1_ratio=l1_ratio,
+        batch_size=32,
+        learning_rate_init=0.01,
+        max_iter=4,
+        shuffle=False,
+        random_state=3,
+    )
+    network = _start(model, X, y)
+    _train(model, X, y, sample_weight=weight)
+    if kind == "regression":
+        mean = np.average(y, weights=weight)
+        y = (y - mean) / np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    curve = _plain_loop(model, network, X, y, loss_function, weight)
+    _assert_same_networks(model, network)
+    penalty = model.loss_ - curve[-1]
+    assert penalty >= -1e-4 if alpha else abs(penalty) < 1e-4
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("dropout", ["bernoulli", "gaussian", None])
+def test_a_member_trains_as_it_would_alone(two_classes, dropout, normalization):
+    X, y = two_classes
+    parameters = {
+        "dropout": dropout,
+        "normalization": normalization,
+        "hidden_layer_sizes": (7, 6),
+        # Adam would make steps of full size out of the rounding errors in the gradient of a bias
+        # before batch normalization, which is zero.
+        "solver": "sgd",
+        "learning_rate_init": 0.05,
+    }
+    together = quick(DropoutMLPClassifier, n_members=3, **parameters).fit(X, y)
+    alone = quick(DropoutMLPClassifier, n_members=1, **parameters).fit(X, y)
+    # The first of three seeds is the only one of one.
+    assert together.net_.module_.members[0].seed == alone.net_.module_.members[0].seed
+    stacked, single = (model.net_.module_.state_dict() for model in (together, alone))
+    for name, values in single.items():
+        torch.testing.assert_close(stacked[name][0], values[0], rtol=1e-4, atol=1e-5)
+
+
+def test_members_differ(two_classes):
+    X, y = two_classes
+    model = quick(DropoutMLPClassifier, n_members=2).fit(X, y)
+    for values in model.net_.module_.parameters():
+        assert not torch.equal(values[0], values[1])
+
+
+def test_the_parameters_are_views_of_one_vector(two_classes):
+    X, y = two_classes
+    stack = quick(DropoutMLPClassifier, normalization="layer").fit(X, y).net_.module_
+    before = [values.detach().clone() for values in stack.parameters()]
+    flat = FlatParameters(stack)
+    assert all(torch.equal(*pair) for pair in zip(before, stack.parameters(), strict=True))
+    with torch.no_grad():
+        flat.values += 1
+    flat.gradient.fill_(7)
+    for values, old in zip(stack.parameters(), before, strict=True):
+        assert torch.equal(values.detach(), old + 1)
+        assert (values.grad == 7).all()
+    n_weights = sum(linear.weight.numel() for linear in stack.linears)
+    assert flat.penalized.sum() == n_weights
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_the_penalty_shrinks_the_weights(two_classes, normalization, noisy):
+    X, y = two_classes
+    sizes = []
+    for alpha in (0.0, 100.0):
+        model = quick(
+            DropoutMLPClassifier,
+            dropout="bernoulli" if noisy else None,
+            alpha=alpha,
+            normalization=normalization,
+            learning_rate_init=0.05,
+        ).fit(X, y)
+        sizes.append(model.net_.module_.linears[0].weight.abs().mean().item())
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_the_loss_falls(two_classes, estimator_class):
+    X, y = two_classes
+    model = quick(estimator_class, n_iter_no_change=30, learning_rate_init=0.01)
+    model.fit(X, target(estimator_class, y))
+    assert model.loss_curve_[-1] < model.loss_curve_[0] - 0.1
+    assert model.loss_ == model.loss_curve_[-1]
+    assert model.best_loss_ == min(model.loss_curve_)
+    assert (model.n_iter_, model.t_) == (32, 32 * len(X))
+
+
+def test_inverse_scaling_of_the_learning_rate(two_classes):
+    X, y = two_classes
+
+    class Rates(Callback):
+        seen: list = []
+
+        def on_epoch_begin(self, net, **kwargs):
+            self.seen.append(net.optimizer_.param_groups[0]["lr"])
+
+    model = quick(
+        DropoutMLPClassifier,
+        solver="sgd",
+        learning_rate="invscaling",
+        learning_rate_init=0.1,
+        power_t=0.3,
+        callbacks=[Rates()],
+    )
+    model.fit(X, y)
+    expected = 0.1 / (np.arange(7) * len(X) + 1) ** 0.3
+    np.testing.assert_allclose(Rates.seen, expected, rtol=1e-6)
+
+
+def test_the_adaptive_learning_rate_is_divided_by_five(two_classes):
+    X, y = two_classes
+    model = quick(
+        DropoutMLPClassifier,
+        solver="sgd",
+        learning_rate="adaptive",
+        learning_rate_init=1e-4,
+        n_iter_no_change=1,
+    )
+    model.fit(X, y)
+    rate = model.net_.optimizer_.param_groups[0]["lr"]
+    assert rate == pytest.approx(1e-4 / 5**3)
+    assert rate < 1e-6
+
+
+# ---- skorch callbacks ------------------------------------------------------------------------
+
+
+class Counting(Callback):
+    """Counts the calls of a hook; the counts outlive the copy that `fit` makes."""
+
+    calls: dict = {}
+
+    def on_train_begin(self, net, **kwargs):
+        Counting.calls = dict.fromkeys(("begin", "end", "gradient", "epoch"), 0)
+        Counting.losses = []
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        Counting.calls["begin"] += 1
+
+    def on_batch_end(self, net, batch=None, training=None, loss=None, y_pred=None, **kwargs):
+        Counting.calls["end"] += 1
+        Counting.losses.append(loss.item() * len(y_pred[0]))
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        assert all(values.grad is not None for _, values in named_parameters)
+        Counting.calls["gradient"] += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        Counting.calls["epoch"] += 1
+
+
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_batch_hooks_are_called_for_each_batch(two_classes, normalization):
+    X, y = two_classes
+    model = quick(
+        DropoutMLPClassifier,
+        batch_size=50,
+        alpha=0.0,
+        normalization=normalization,
+        callbacks=[Counting()],
+    )
+    model.fit(X, y)
+    assert Counting.calls == {"begin": 21, "end": 21, "gradient": 21, "epoch": 7}
+    epochs = np.array(Counting.losses).reshape(7, 3).sum(1) / len(X)
+    np.testing.assert_allclose(epochs, model.loss_curve_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_a_listening_callback_changes_nothing(two_classes, normalization):
+    X, y = two_classes
+    silent, heard = (
+        quick(DropoutMLPClassifier, normalization=normalization, callbacks=callbacks).fit(X, y)
+        for callbacks in (None, [Counting()])
+    )
+    np.testing.assert_array_equal(silent.predict_proba(X), heard.predict_proba(X))
+
+
+def test_skorchs_learning_rate_scheduler(two_classes):
+    X, y = two_classes
+    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    model = quick(DropoutMLPClassifier, callbacks=[schedule]).fit(X, y)
+    rate = model.net_.optimizer_.param_groups[0]["lr"]
+    assert rate == pytest.approx(0.001 * 0.5**7, rel=1e-6) or rate == pytest.approx(
+        0.001 * 0.5**6, rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_skorchs_gradient_clipping(two_classes, normalization):
+    X, y = two_classes
+    moved = []
+    for clip in (None, 1e-6):
+        callbacks = None if clip is None else [GradientNormClipping(clip)]
+        model = quick(
+            DropoutMLPClassifier,
+            solver="sgd",
+            momentum=0.0,
+            learning_rate_init=0.1,
+            alpha=0.0,
+            normalization=normalization,
+            callbacks=callbacks,
+        )
+        weight = model.fit(X, y).net_.module_.linears[0].weight[0].T
+        moved.append(weight.detach().double() - _start(model, X, y)[_first_linear(model)].weight)
+    assert moved[0].norm() > 1e-3
+    # Seven steps of at most 0.1 times 1e-6, and the rounding of float32.
+    assert moved[1].norm() < 5e-6
+
+
+def _first_linear(model):
+    return 0 if model.input_dropout_rate == 0 else 1
+
+
+def test_skorchs_early_stopping_on_the_training_loss(two_classes):
+    X, y = two_classes
+    stop = EarlyStopping(
+        "train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None
+    )
+    model = DropoutMLPClassifier((8,), callbacks=[stop], random_state=0)
+    model.fit(X, y)
+    assert model.n_iter_ == 3
+
+
+def test_fit_does_not_change_the_callbacks_it_was_given(two_classes):
+    X, y = two_classes
+    callback = GradientNormClipping(1.0)
+    before = dict(vars(callback))
+    quick(DropoutMLPClassifier, callbacks=[callback]).fit(X, y)
+    assert vars(callback) == before
