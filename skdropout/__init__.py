@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from . import decision, displays, metrics
 from .classifier import DropoutMLPClassifier
 from .regressor import DropoutMLPRegressor
 from .uncertainty import Uncertainty
@@ -13,5 +14,8 @@ __all__ = [
     "DropoutMLPClassifier",
     "DropoutMLPRegressor",
     "Uncertainty",
+    "decision",
+    "displays",
+    "metrics",
     "predict_uncertainty",
 ]

@@ -54,27 +54,51 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Uncertainty:
     >>> skdropout.predict_uncertainty(pipe, X[:3]).epistemic.shape
     (3,)
     """
-    if isinstance(fitted, Pipeline):
-        check_is_fitted(fitted)
-        if len(fitted.steps) > 1:
-            X = fitted[:-1].transform(X)
-        return predict_uncertainty(fitted[-1], X, **kwargs)
-    if isinstance(fitted, FrozenEstimator):
-        return predict_uncertainty(fitted.estimator, X, **kwargs)
+    fitted, X = unwrap(fitted, X)
     if isinstance(fitted, TransformedTargetRegressor):
         return _through_target_transform(fitted, X, **kwargs)
-    if isinstance(fitted, FixedThresholdClassifier | TunedThresholdClassifierCV):
-        check_is_fitted(fitted)
-        return predict_uncertainty(fitted.estimator_, X, **kwargs)
     if hasattr(fitted, "predict_uncertainty"):
         return fitted.predict_uncertainty(X, **kwargs)
-    if hasattr(fitted, "cv") and hasattr(fitted, "refit"):
-        return predict_uncertainty(_best(fitted), X, **kwargs)
     raise TypeError(
         f"predict_uncertainty: {type(fitted).__name__} neither has a predict_uncertainty method "
         "nor is a wrapper that is known here (Pipeline, a search, FrozenEstimator, "
         "FixedThresholdClassifier, TunedThresholdClassifierCV, TransformedTargetRegressor)"
     )
+
+
+def unwrap(fitted: Any, X: Any) -> tuple[Any, Any]:
+    """The estimator inside wrappers that change at most the inputs, and what it is given.
+
+    Parameters
+    ----------
+    fitted : estimator
+        Fitted.
+    X : array-like of shape (n_samples, n_features)
+        Rows as the outermost wrapper takes them.
+
+    Returns
+    -------
+    inner : estimator
+        The first one that offers `predict_uncertainty` or is no wrapper known here.
+    X_inner : array-like
+        The rows as `inner` takes them.
+    """
+    while not hasattr(fitted, "predict_uncertainty"):
+        if isinstance(fitted, Pipeline):
+            check_is_fitted(fitted)
+            if len(fitted.steps) > 1:
+                X = fitted[:-1].transform(X)
+            fitted = fitted[-1]
+        elif isinstance(fitted, FrozenEstimator):
+            fitted = fitted.estimator
+        elif isinstance(fitted, FixedThresholdClassifier | TunedThresholdClassifierCV):
+            check_is_fitted(fitted)
+            fitted = fitted.estimator_
+        elif hasattr(fitted, "cv") and hasattr(fitted, "refit"):
+            fitted = _best(fitted)
+        else:
+            break
+    return fitted, X
 
 
 def _best(search: Any) -> Any:

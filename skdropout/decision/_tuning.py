@@ -1,0 +1,169 @@
+"""What the two estimators that find a threshold share."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils import indexable
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
+
+from ._base import Referral
+from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
+from ._folds import Calibration, calibrate_by_folds, calibrate_prefit, make_splitter
+
+TUNING_CONSTRAINTS: dict[str, Any] = {
+    "max_risk": [Interval(Real, 0, 1, closed="neither"), None],
+    "min_coverage": [Interval(Real, 0, 1, closed="right"), None],
+    "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+    "cv": ["cv_object", StrOptions({"prefit"}), Interval(Real, 0, 1, closed="neither")],
+    "n_jobs": [Integral, None],
+    "random_state": ["random_state"],
+}
+
+
+class Tuning(Referral):
+    """Fit, judge unseen rows, choose a cut."""
+
+    _parameter_constraints: ClassVar[dict] = TUNING_CONSTRAINTS
+    _is_classifier: ClassVar[bool]
+
+    max_risk: float | None
+    min_coverage: float | None
+    confidence_level: float
+    cv: Any
+    n_jobs: int | None
+    random_state: Any
+
+    @abstractmethod
+    def _check_objective(self) -> None:
+        """Raise if it is not clear what is to be reached."""
+
+    @abstractmethod
+    def _rule_of(self, fitted: Any) -> Any:
+        """Rule of a fitted estimator; raises if the two do not fit together."""
+
+    @abstractmethod
+    def _choose(self, calibration: Calibration, y: np.ndarray, weight: np.ndarray | None) -> Any:
+        """Set `threshold_` and what describes it."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
+        """Fit the estimator and find the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            With ``cv="prefit"`` rows that the estimator has not seen.
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+            For the estimator's `fit`; and coverages, risks and costs are weighted by it. Bounds
+            are not: they count rows, and a row of weight zero not at all.
+        **params
+            For the estimator's `fit`, and with metadata routing for the splitter.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For a parameter or data out of range.
+
+        Warns
+        -----
+        UserWarning
+            If no threshold reaches the risk, so that everything is referred, or if all rows
+            that are kept are predicted to be of one class.
+        """
+        self._validate_params()
+        self._check_objective()
+        y = self._checked_target(y)
+        X, y = indexable(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+        calibration = self._calibrate(X, y, sample_weight, params)
+        weight = None
+        if sample_weight is not None:
+            weight = sample_weight[calibration.rows]
+            calibration = self._without_zero_weights(calibration, weight > 0)
+            weight = weight[weight > 0]
+        self._choose(calibration, y[calibration.rows], weight)
+        self.estimator_ = calibration.estimator
+        self._set_input_attributes()
+        return self
+
+    def _calibrate(
+        self, X: Any, y: np.ndarray, sample_weight: Any, params: dict[str, Any]
+    ) -> Calibration:
+        if isinstance(self.cv, str):
+            if params:
+                raise ValueError(
+                    f"{type(self).__name__}.fit: with cv='prefit' nothing is fitted, so there is "
+                    f"no use for {sorted(params)}"
+                )
+            return calibrate_prefit(self.estimator, X, self._rule_of)
+        routed = self._route(sample_weight, params)
+        splitter = make_splitter(self.cv, y, self.random_state, self._is_classifier)
+        splits = list(splitter.split(X, y, **routed.splitter.split))
+        return calibrate_by_folds(
+            self.estimator, X, y, splits, routed.estimator.fit, self._rule_of, self.n_jobs
+        )
+
+    def _without_zero_weights(self, calibration: Calibration, used: np.ndarray) -> Calibration:
+        if not used.any():
+            raise ValueError(
+                f"{type(self).__name__}: every row that could show how good the decisions are "
+                "has a sample_weight of zero"
+            )
+        judged = type(calibration.judged)(*(part[used] for part in calibration.judged))
+        return calibration._replace(rows=calibration.rows[used], judged=judged)
+
+    def _index_for(self, cuts: Cuts) -> tuple[int | None, float]:
+        """The cut that `max_risk` or `min_coverage` asks for, and a bound of its risk."""
+        if self.max_risk is not None:
+            index, bound = guaranteed_cut(cuts, self.max_risk, self.confidence_level)
+            if index is None:
+                warnings.warn(
+                    f"{type(self).__name__}: no threshold reaches max_risk={self.max_risk} with "
+                    f"confidence_level={self.confidence_level} on {cuts.n_kept[-1]} rows, so "
+                    "every row will be referred; use a better model, more rows or a larger risk",
+                    stacklevel=4,
+                )
+            return index, bound
+        assert self.min_coverage is not None
+        index = covering_cut(cuts, self.min_coverage)
+        return index, self._bound(cuts, index)
+
+    def _bound(self, cuts: Cuts, index: int) -> float:
+        """Of a cut that was chosen without looking at what is wrong."""
+        n_wrong, n_kept = cuts.n_wrong[index], cuts.n_kept[index]
+        return float(binomial_upper_bound(n_wrong, n_kept, self.confidence_level))
+
+    def _describe(self, cuts: Cuts, index: int | None, bound: float, threshold: float) -> None:
+        self.threshold_ = threshold
+        self.selective_coverage_ = 0.0 if index is None else float(cuts.coverage[index])
+        self.selective_risk_ = np.nan if index is None else float(cuts.risk[index])
+        self.risk_bound_ = bound
+        self.cv_results_ = {
+            "threshold": cuts.threshold,
+            "coverage": cuts.coverage,
+            "risk": cuts.risk,
+            "n_kept": cuts.n_kept,
+            "n_wrong": cuts.n_wrong,
+        }
+
+    def _limit(self) -> float:
+        return self.threshold_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "threshold_")
+
+
+def threshold_of(cuts: Cuts, index: int | None) -> float:
+    """Threshold of a cut; without one a threshold that refers every row."""
+    return -np.inf if index is None else float(cuts.threshold[index])
