@@ -129,7 +129,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         Epochs of the last `fit`, or of all calls of `partial_fit`.
     loss_ : float
         Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
-        noise, in nats per row of the standardised y, plus the penalty.
+        noise, in nats per row of the standardised y, plus the KL and the penalty.
     best_loss_ : float or None
         Lowest of `loss_curve_`. None with ``early_stopping=True``.
     loss_curve_ : list of float
