@@ -9,12 +9,12 @@ machine that is busy for a while slows both sides.
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 
 import numpy as np
 import torch
+from _common import Page, make_parser, markdown_table, median_ratio, parse
 
 from skdropout import DropoutMLPClassifier
 from skdropout.families import BayesByBackprop
@@ -66,18 +66,28 @@ def measure(network: tuple, rounds: int, device: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 15")
+    parser = make_parser(__file__, __doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    arguments = parser.parse_args()
+    options = parse(parser)
     warnings.simplefilter("ignore")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {arguments.device}")
+    page = Page(__file__, "A training epoch of each noise family", options)
+    page.add(
+        f"Device: {options.device}, {torch.get_num_threads()} torch threads. Ratios are medians "
+        "over rounds of the ratio to the Bernoulli epoch of the same round. The last three make "
+        "twice the matrix products of the others."
+    )
     for title, network in NETWORKS.items():
-        seconds = measure(network, 3 if arguments.quick else 15, arguments.device)
-        print(f"\n| {title} | ms per epoch (median) | ratio to Bernoulli |\n|---|---|---|")
-        for name, values in seconds.items():
-            ratio = np.median(np.divide(values, seconds["bernoulli"]))
-            print(f"| {name} | {1e3 * np.median(values):.1f} | {ratio:.2f} |")
+        seconds = measure(network, 3 if options.quick else 15, options.device)
+        rows = [
+            (name, f"{1e3 * np.median(times):.1f}", f"{ratio(times, seconds['bernoulli']):.2f}")
+            for name, times in seconds.items()
+        ]
+        page.add(markdown_table([title, "ms per epoch", "ratio to Bernoulli"], rows))
+    page.write()
+
+
+def ratio(times: list[float], reference: list[float]) -> float:
+    return median_ratio(np.array(times), np.array(reference))[0]
 
 
 if __name__ == "__main__":
