@@ -26,7 +26,7 @@ class Parameters:
     activation: str = "relu"
     _: KW_ONLY
     dropout: str | Family | None = "bernoulli"
-    dropout_rate: Any = 0.1
+    dropout_rate: Any = 0.2
     input_dropout_rate: float = 0.0
     n_draws: int = 100
     n_members: int = 1

@@ -40,7 +40,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         the rate of each layer; "variational" and "bayes_by_backprop" learn a distribution of each
         weight. None is no noise, uncertainty then needs ``n_members > 1``. An object carries
         parameters of its own, which appear in `get_params` as ``dropout__...``.
-    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.05
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
         "variational" it is where learning starts; "bayes_by_backprop" does not use it.
@@ -214,6 +214,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     """
 
     _: KW_ONLY
+    dropout_rate: Any = 0.05
     normalize_y: bool = True
 
     _parameter_constraints: ClassVar[dict] = {
