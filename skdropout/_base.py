@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from skorch.callbacks import Callback
 from torch import Tensor
@@ -28,6 +29,7 @@ from .families import FAMILIES, Family, Noiseless
 from .likelihood import Likelihood, mixture_log_prob
 from .network import Architecture, Member, PlainStack, Stack
 from .rows import Rows
+from .sparsity import sparsify
 from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from .training import DropoutNet, NonFiniteLossError, Plan
 
@@ -241,7 +243,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     def _family(self) -> Family:
         if self.dropout is None:
             return Noiseless()
-        return FAMILIES[self.dropout]() if isinstance(self.dropout, str) else self.dropout
+        # A copy: what was fitted does not change with the object that the caller holds.
+        family = FAMILIES[self.dropout]() if isinstance(self.dropout, str) else clone(self.dropout)
+        family.validate()
+        return family
 
     def _rates(self, n_hidden: int) -> tuple[float, ...]:
         """Probability of dropping an input of each linear map."""
@@ -335,6 +340,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         self.net_ = net
         self._set_training_attributes(net)
         self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
+        for depth, linear in enumerate(net.module_.linears):
+            if complaint := linear.complaint():
+                place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
+                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=4)
 
     def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
         largest = rows.x.abs().max().item()
@@ -375,8 +384,54 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             self.best_validation_score_ = max(self.validation_scores_, default=None)
         else:
             self.best_loss_ = min(self.loss_curve_, default=None)
-        noisy = [linear.noisy for linear in net.module_.linears]
-        self.dropout_rates_ = np.array(net.module_.members[0].rates)[noisy]
+        names = ("likelihood", "kl", "penalty")
+        self.loss_terms_ = {name: [epoch[f"train_{name}"] for epoch in history] for name in names}
+        self.dropout_rates_ = net.module_.rates().mean(0)
+        self.dropout_rates_curve_ = np.array([epoch["dropout_rates"] for epoch in history])
+        self._set_sparsity(net.module_)
+
+    def _set_sparsity(self, stack: Stack) -> None:
+        sizes = np.array([linear.weight.numel() for linear in stack.linears])
+        living = [linear.alive() for linear in stack.linears]
+        off = np.array([0 if alive is None else int((~alive).sum()) for alive in living])
+        self.sparsity_per_layer_ = off / sizes
+        self.sparsity_ = float(off.sum() / sizes.sum())
+
+    def _can_sparsify(self) -> bool:
+        name = f"{type(self).__name__}.sparsify"
+        if not hasattr(self, "net_"):
+            raise AttributeError(f"{name}: the model is not fitted yet")
+        if all(linear.alive() is None for linear in self.net_.module_.linears):
+            raise AttributeError(
+                f"{name}: dropout={self.dropout!r} is a noise family that switches no weights off"
+            )
+        return True
+
+    @available_if(_can_sparsify)
+    def sparsify(self) -> Any:
+        """The fitted model without the units and inputs that its noise family switched off.
+
+        There is this method only once the model is fitted, and only with a family that switches
+        weights off. An input goes if no weight leaves it, a hidden unit if no weight leaves it
+        or if its output is always zero; with several members, if that is so in all of them.
+
+        Returns
+        -------
+        estimator : object
+            Of the same class and parameters, with the same functions: its predictions differ
+            from this model's by rounding only. It takes rows with all `n_features_in_` columns.
+
+        Raises
+        ------
+        AttributeError
+            If there is nothing that could be switched off.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            stack = sparsify(self.net_.module_)
+            sparse = copy.copy(self)
+            sparse.net_ = self.net_.replaced(stack)
+        sparse._set_sparsity(stack)
+        return sparse
 
     # ---- prediction ----------------------------------------------------------------------
 

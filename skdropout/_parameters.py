@@ -58,7 +58,8 @@ class Parameters:
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "dropout": [StrOptions(set(FAMILIES)), Family, None],
+        # A live view: families that are defined later are known too.
+        "dropout": [StrOptions(FAMILIES.keys()), Family, None],
         "dropout_rate": ["array-like", Interval(Real, 0, 1, closed="left")],
         "input_dropout_rate": [Interval(Real, 0, 1, closed="left")],
         "n_draws": [Interval(Integral, 0, None, closed="left")],

@@ -52,8 +52,13 @@ class Backprop:
     @staticmethod
     def supports(stack: Stack) -> bool:
         """Whether this stack can be trained so."""
-        return not stack.norms and all(
-            isinstance(linear, MultiplicativeLinear) for linear in stack.linears
+        return (
+            not stack.norms
+            and stack.inputs is None
+            and all(
+                isinstance(linear, MultiplicativeLinear) and not linear.learned
+                for linear in stack.linears
+            )
         )
 
     def batches(self, x: Tensor, size: int, source: NoiseSource) -> Iterator[tuple]:

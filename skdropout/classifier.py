@@ -36,14 +36,16 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Units of each hidden layer. An int stands for one hidden layer.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation of the hidden units.
-    dropout : {"bernoulli", "gaussian"}, Family or None, default="bernoulli"
-        Kind of noise. "bernoulli" switches units off; "gaussian" multiplies them by normal noise of
-        the same mean and variance; None is no noise, uncertainty then needs ``n_members > 1``. An
-        object of `skdropout.families` carries parameters of its own, which appear in `get_params`
-        as ``dropout__...``.
+    dropout : str, Family or None, default="bernoulli"
+        Kind of noise, a name or an object of `skdropout.families`. "bernoulli" switches units off;
+        "gaussian" multiplies them by normal noise of the same mean and variance; "concrete" learns
+        the rate of each layer; "variational" and "bayes_by_backprop" learn a distribution of each
+        weight. None is no noise, uncertainty then needs ``n_members > 1``. An object carries
+        parameters of its own, which appear in `get_params` as ``dropout__...``.
     dropout_rate : float or array-like of shape (n_layers - 2,), default=0.2
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
-        For "gaussian" the variance of the noise is ``rate / (1 - rate)``.
+        For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
+        "variational" it is where learning starts; "bayes_by_backprop" does not use it.
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
     n_draws : int, default=100
@@ -131,11 +133,14 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Epochs of the last `fit`, or of all calls of `partial_fit`.
     loss_ : float
         Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
-        noise, in nats per row, plus the penalty.
+        noise, in nats per row, plus the KL and the penalty.
     best_loss_ : float or None
         Lowest of `loss_curve_`. None with ``early_stopping=True``.
     loss_curve_ : list of float
         `loss_` after each epoch.
+    loss_terms_ : dict of list of float
+        What `loss_curve_` is the sum of, in nats per row: "likelihood" (negative log), "kl" (with
+        its weight and warm-up, divided by the training rows) and "penalty".
     validation_scores_ : list of float or None
         Mean log-likelihood of the held-out rows after each epoch, in nats. None without
         `early_stopping`.
@@ -146,7 +151,14 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     t_ : int
         Rows seen in training, each as often as it was seen.
     dropout_rates_ : ndarray
-        Rate of each noisy linear map, from the inputs on. Empty without noise.
+        Rate of each noisy linear map, from the inputs on. Empty without noise. Learned rates are
+        means over the members; for a posterior over weights the rate of equal noise.
+    dropout_rates_curve_ : ndarray of shape (n_epochs, len(dropout_rates_))
+        `dropout_rates_` after each epoch.
+    sparsity_ : float
+        Share of the weights that the noise family has switched off.
+    sparsity_per_layer_ : ndarray of shape (n_layers - 1,)
+        The same for each linear map.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.

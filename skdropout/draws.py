@@ -44,6 +44,8 @@ def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
         inputs = x[rows].T
+        if plain.inputs is not None:
+            inputs = inputs.index_select(0, plain.inputs)
         yield rows, [member(inputs) for member in members]
 
 

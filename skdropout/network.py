@@ -99,10 +99,13 @@ class PlainStack:
         From the inputs to the raw outputs.
     activation : callable
         Between the layers.
+    inputs : Tensor of int64 or None
+        Columns of a row that the networks read, in order. None is all of them.
     """
 
     layers: tuple[PlainLayer, ...]
     activation: Callable[[Tensor], Tensor]
+    inputs: Tensor | None = None
 
     @property
     def n_members(self) -> int:
@@ -132,15 +135,25 @@ class Stack(nn.Module):
     ----------
     architecture : Architecture
     members : sequence of Member
+
+    Attributes
+    ----------
+    inputs : Tensor of int64 or None
+        Columns of a row that the networks read, in order. None is all of them.
+    n_epochs : int
+        Epochs of training so far, over all calls: the KL's warm-up is counted in them.
     """
 
     linears: Sequence[NoisyLinear]
     norms: Sequence[Normalization]
+    inputs: Tensor | None
 
     def __init__(self, architecture: Architecture, members: Sequence[Member]) -> None:
         super().__init__()
         self.architecture = architecture
         self.members = tuple(members)
+        self.n_epochs = 0
+        self.register_buffer("inputs", None, persistent=False)
         families = [member.family for member in members]
         self.linears = nn.ModuleList(  # type: ignore[assignment]
             type(families[0]).layer(n_in, n_out, rates, families)
@@ -167,6 +180,8 @@ class Stack(nn.Module):
                 bound = (factor / sum(linear.weight.shape[1:])) ** 0.5
                 linear.weight[row].uniform_(-bound, bound, generator=generator)
                 linear.bias[row].uniform_(-bound, bound, generator=generator)
+        for linear in self.linears:
+            linear.reset_noise()
 
     def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
         """Noisy pass with fresh noise for every row, for training.
@@ -181,6 +196,8 @@ class Stack(nn.Module):
         Tensor of shape (members, rows, raw outputs)
         """
         activation = ACTIVATIONS[self.architecture.activation].function
+        if self.inputs is not None:
+            x = x.index_select(2, self.inputs)
         *hidden, last = self.linears
         for depth, linear in enumerate(hidden):
             x = linear(x, source)
@@ -189,10 +206,40 @@ class Stack(nn.Module):
             x = activation(x)
         return last(x, source)
 
+    def kl(self, source: NoiseSource | None = None) -> Tensor:
+        """Kullback-Leibler divergence from the prior, in nats: ``(members,)``.
+
+        Parameters
+        ----------
+        source : NoiseSource, optional
+            As in `NoisyLinear.kl`.
+        """
+        return torch.stack([linear.kl(source) for linear in self.linears]).sum(0)
+
+    def kl_factors(self, n_rows: int) -> list[float]:
+        """What one nat of each member's KL costs in this epoch, in nats per row.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows of the training call: the sum of the sample weights.
+        """
+        families = [member.family for member in self.members]
+        return [family.kl_factor(self.n_epochs) / (family.n_train or n_rows) for family in families]
+
     @property
     def noisy(self) -> bool:
         """Whether draws differ."""
         return any(linear.noisy for linear in self.linears)
+
+    def rates(self) -> np.ndarray:
+        """Rates as they are now, learned or fixed: ``(members, noisy maps)``."""
+        columns = []
+        for linear, *given in zip(self.linears, *(m.rates for m in self.members), strict=True):
+            learned = linear.learned_rates()
+            if linear.noisy:
+                columns.append(np.array(given) if learned is None else learned)
+        return np.stack(columns, 1) if columns else np.empty((len(self.members), 0))
 
     def plain(self) -> PlainStack:
         """One plain network per member, by the weight-scaling rule."""
@@ -224,4 +271,5 @@ class Stack(nn.Module):
             for linear, norm in zip(linears, self.norms, strict=False)
         ]
         layers += [PlainLayer(linear, None) for linear in linears[len(layers) :]]
-        return PlainStack(tuple(layers), ACTIVATIONS[self.architecture.activation].function)
+        activation = ACTIVATIONS[self.architecture.activation].function
+        return PlainStack(tuple(layers), activation, self.inputs)

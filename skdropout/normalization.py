@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -49,6 +50,16 @@ class Normalization(nn.Module, ABC):
     @abstractmethod
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:
         """What the map and this normalization are together at prediction."""
+
+    def thinned(self, units: Tensor) -> Normalization:
+        """The normalization of some of the units, given by their indices."""
+        small = copy.copy(self)
+        small._parameters = {
+            name: nn.Parameter(values.detach()[:, units].clone())
+            for name, values in self.named_parameters()
+        }
+        small._buffers = {name: values[:, units].clone() for name, values in self.named_buffers()}
+        return small
 
 
 NORMALIZATIONS: dict[str, type[Normalization]] = {}

@@ -49,17 +49,21 @@ class Stopping(Callback):
         self.converged_ = False
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
-        self.average_, self.n_smoothed_ = np.zeros(n_members), 0
+        self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
         # Everything that training moves; each tensor has a leading member axis.
         state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
         self.state_ = [(values.detach(), values.detach().clone()) for values in state]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
+        # While its KL grows, a member descends on another objective each epoch: nothing to
+        # compare, and no weights that the final objective would choose.
+        settled = ~np.array(epoch["warming_up"])
         if self.watches_validation_:
             scores = np.array(epoch["valid_scores"])
         else:
-            scores = -self._smoothed(np.array(epoch["train_losses"]))
+            scores = -self._smoothed(np.array(epoch["train_losses"]), settled)
+        scores[~settled] = -np.inf
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
         self.best_scores_ = np.where(better, scores, self.best_scores_)
@@ -69,15 +73,15 @@ class Stopping(Callback):
         if self.waiting_.min() > self.n_iter_no_change:
             self._converge_or_slow_down(net)
 
-    def _smoothed(self, losses: np.ndarray) -> np.ndarray:
-        """Exponential moving average of the training losses.
+    def _smoothed(self, losses: np.ndarray, settled: np.ndarray) -> np.ndarray:
+        """Exponential moving average of the training losses of the settled members.
 
         Dropout makes them noisy: one lucky epoch would be hard to beat and end the training of
         a network that still learns.
         """
-        self.n_smoothed_ += 1
-        self.average_ += (1 - _SMOOTHING) * (losses - self.average_)
-        return self.average_ / (1 - _SMOOTHING**self.n_smoothed_)
+        self.n_smoothed_ += settled
+        self.average_ += (1 - _SMOOTHING) * (losses - self.average_) * settled
+        return self.average_ / (1 - _SMOOTHING ** np.maximum(self.n_smoothed_, 1))
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)

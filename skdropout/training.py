@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class DropoutNet(NeuralNet):
     Notes
     -----
     The history holds ``train_loss`` and ``valid_loss`` (means over the members, as skorch's
-    callbacks expect), and per member ``train_losses`` and ``valid_scores``, in nats per row.
+    callbacks expect), and per member ``train_losses`` and ``valid_scores``, in nats per row. The
+    loss is the sum of ``train_likelihood`` (negative log-likelihood), ``train_kl`` and
+    ``train_penalty``; ``warming_up`` says of each member whether its KL is still growing.
     """
 
     def __init__(
@@ -134,6 +137,17 @@ class DropoutNet(NeuralNet):
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         del self.flat_, self.backprop_
 
+    def replaced(self, stack: Stack) -> DropoutNet:
+        """The same training with another stack: history and all, but a fresh optimizer."""
+        net = copy.copy(self)
+        net.history = copy.deepcopy(self.history)
+        net.callbacks_ = copy.deepcopy(self.callbacks_)
+        net.module = net.module_ = stack
+        net.criterion = net.criterion_ = copy.deepcopy(self.criterion_)
+        net.order_, net.noise_ = copy.deepcopy((self.order_, self.noise_))
+        net.initialize_optimizer()
+        return net
+
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:
         return X, self.validation
 
@@ -150,22 +164,33 @@ class DropoutNet(NeuralNet):
         if iterator is None:
             return
         try:
-            values = self._train_epoch(iterator) if training else self.validation_scores()
+            if training:
+                self._record_training(self._train_epoch(iterator))
+            else:
+                scores = self.validation_scores()
+                self._record("valid_loss", -scores)
+                self.history.record("valid_scores", scores.tolist())
         except KeyboardInterrupt:
             # skorch's own callbacks stop with this exception too, but never inside an epoch.
             self.history.record("interrupted", True)
             raise
-        if training:
-            self._record_training(values)
-        else:
-            self._record("valid_loss", -values)
-            self.history.record("valid_scores", values.tolist())
 
-    def _record_training(self, losses: Tensor) -> None:
+    def _record_training(self, terms: dict[str, Tensor]) -> None:
+        losses = sum(terms.values(), torch.zeros(()))
         self._record("train_loss", losses)
         self.history.record("train_losses", losses.tolist())
+        for name, values in terms.items():
+            self.history.record(f"train_{name}", values.mean().item())
         if not losses.isfinite().all():
             raise NonFiniteLossError(f"the loss is {losses.mean().item()}")
+        self._record_noise()
+
+    def _record_noise(self) -> None:
+        stack = self.module_
+        epochs = [member.family.kl_warmup for member in stack.members]
+        self.history.record("warming_up", [stack.n_epochs < warmup for warmup in epochs])
+        self.history.record("dropout_rates", stack.rates().mean(0).tolist())
+        stack.n_epochs += 1
 
     def _record(self, name: str, values: Tensor) -> None:
         """Record the mean over the members, and whether it is the best so far."""
@@ -176,10 +201,12 @@ class DropoutNet(NeuralNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", best)
 
-    def _train_epoch(self, blocks: Blocks) -> Tensor:
-        """Losses of one epoch, in nats per row: ``(members,)``."""
+    def _train_epoch(self, blocks: Blocks) -> dict[str, Tensor]:
+        """Terms of the objective after one epoch, in nats per row: each ``(members,)``."""
         total = torch.zeros(len(self.module_.members), device=self.device, dtype=torch.float32)
         n_rows = 0
+        # Weights have mean one: their sum is the number of rows.
+        self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(blocks.rows)))
         for x, y, weight in blocks:
             # What the steps return is looked at a block at a time: it spares each step that.
             raw = torch.cat([step["y_pred"] for step in self._train_block(x, y, weight)], 1)
@@ -191,7 +218,15 @@ class DropoutNet(NeuralNet):
                 self.criterion_.observe(raw, y, weight)
             n_rows += rows
         self.criterion_.epoch_end()
-        return total / n_rows + self._penalty() / min(self.plan.batch_size, n_rows)
+        return {
+            "likelihood": total / n_rows,
+            "kl": self._kl(),
+            "penalty": self._penalty() / min(self.plan.batch_size, n_rows),
+        }
+
+    @torch.no_grad()
+    def _kl(self) -> Tensor:
+        return self.module_.kl() * self.kl_factors_
 
     def _train_block(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Iterator[dict]:
         size = self.plan.batch_size
@@ -249,6 +284,8 @@ class DropoutNet(NeuralNet):
         losses = self.criterion_.loss(raw, y)
         # Members share no parameters: the gradient of their sum is each one's own.
         (losses if weight is None else losses * weight).mean(1).sum().backward()
+        for linear in self.module_.linears:
+            linear.add_kl_gradient(self.kl_factors_, self.noise_)
         return raw.detach()
 
     @torch.no_grad()
@@ -259,9 +296,9 @@ class DropoutNet(NeuralNet):
         """
         plan, flat = self.plan, self.flat_
         if l2 := plan.alpha * (1 - plan.l1_ratio):
-            flat.gradient.addcmul_(flat.values, flat.penalized, value=l2 / n_rows)
+            flat.penalized_gradient.add_(flat.penalized, alpha=l2 / n_rows)
         if l1 := plan.alpha * plan.l1_ratio:
-            flat.gradient.addcmul_(flat.values.sign(), flat.penalized, value=l1 / n_rows)
+            flat.penalized_gradient.add_(flat.penalized.sign(), alpha=l1 / n_rows)
 
     @torch.no_grad()
     def _penalty(self) -> Tensor:
@@ -293,25 +330,27 @@ class FlatParameters:
     """All parameters of a stack as one vector.
 
     The module's parameters and their gradients become views of `values` and `gradient`.
-    `penalized` is one where the weight penalty applies and zero elsewhere.
+    The weights, to which the penalty applies, come first: `penalized` and `penalized_gradient`
+    are views of them alone.
     """
 
     def __init__(self, module: Stack) -> None:
         named = list(module.named_parameters())
+        named.sort(key=lambda pair: not _is_weight(pair[0]))
         sizes = [parameter.numel() for _, parameter in named]
         self.values = torch.nn.Parameter(torch.cat([p.detach().flatten() for _, p in named]))
         self.gradient = self.values.grad = torch.zeros_like(self.values.detach())
-        self.penalized = torch.zeros_like(self.gradient)
-        pieces = zip(
-            self.values.detach().split(sizes),
-            self.gradient.split(sizes),
-            self.penalized.split(sizes),
-            strict=True,
-        )
-        for (name, parameter), (value, gradient, penalized) in zip(named, pieces, strict=True):
+        n_penalized = sum(p.numel() for name, p in named if _is_weight(name))
+        self.penalized = self.values.detach()[:n_penalized]
+        self.penalized_gradient = self.gradient[:n_penalized]
+        pieces = zip(self.values.detach().split(sizes), self.gradient.split(sizes), strict=True)
+        for (_, parameter), (value, gradient) in zip(named, pieces, strict=True):
             parameter.data = value.view(parameter.shape)
             parameter.grad = gradient.view(parameter.shape)
-            penalized.fill_(float(name.endswith(".weight")))
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith(".weight")
 
 
 def _listens_to_batches(callback: Callback) -> bool:

@@ -1,14 +1,20 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
 from ._base import FAMILIES, Family, MultiplicativeLinear, NoisyLinear, PlainLinear
+from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli
+from ._concrete import Concrete
 from ._gaussian import Gaussian
 from ._noise import NoiseSource
 from ._none import Noiseless
+from ._posterior import Posterior, WeightPosteriorLinear
+from ._variational import Variational
 
 __all__ = [
     "FAMILIES",
+    "BayesByBackprop",
     "Bernoulli",
+    "Concrete",
     "Family",
     "Gaussian",
     "MultiplicativeLinear",
@@ -16,4 +22,7 @@ __all__ = [
     "Noiseless",
     "NoisyLinear",
     "PlainLinear",
+    "Posterior",
+    "Variational",
+    "WeightPosteriorLinear",
 ]

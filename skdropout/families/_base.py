@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import validate_parameter_constraints
 from torch import Tensor, nn
 
 from ._noise import NoiseSource
@@ -97,16 +98,76 @@ class NoisyLinear(nn.Module, ABC):
         """
 
     @abstractmethod
-    def kl(self) -> Tensor:
-        """Kullback-Leibler divergence from the prior, in nats, over the map: ``(members,)``."""
+    def kl(self, source: NoiseSource | None = None) -> Tensor:
+        """Kullback-Leibler divergence from the prior, in nats, over the map: ``(members,)``.
+
+        Parameters
+        ----------
+        source : NoiseSource, optional
+            For a divergence without a closed form: an unbiased estimate from fresh noise, for a
+            training step. Without it the value is deterministic.
+        """
 
     def plain(self) -> PlainLinear:
         """The plain map of the weight-scaling rule: one draw, the centre of the posterior."""
         return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach())
 
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        """Add the gradient of ``factors * kl`` to the parameters' `grad`.
+
+        Families with many parameters may write it out: autograd also computes the value, which
+        a training step does not need.
+
+        Parameters
+        ----------
+        factors : Tensor of shape (members,)
+        source : NoiseSource
+            As in `kl`.
+        """
+        kl = self.kl(source)
+        if kl.requires_grad:
+            (kl * factors).sum().backward()
+
+    # ---- what a family may add -----------------------------------------------------------
+
+    def reset_noise(self) -> None:
+        """Start the learned noise; called once, when the initial weights are there."""
+        return
+
+    def learned_rates(self) -> np.ndarray | None:
+        """Rates that training has arrived at, ``(members,)``; None if there are none to learn."""
+        return None
+
+    def alive(self) -> Tensor | None:
+        """Weights that are not switched off, bool, shape of `weight`; None if it knows no off."""
+        return None
+
+    def thinned(self, inputs: Tensor, outputs: Tensor) -> NoisyLinear:
+        """The map between some of its inputs and outputs, with the same draws. See `alive`.
+
+        Parameters
+        ----------
+        inputs, outputs : Tensor of int64
+            Increasing indices.
+        """
+        raise NotImplementedError(f"{type(self).__name__} switches no weights off")
+
+    def complaint(self) -> str | None:
+        """What a user should know about the noise after training; None if all is well."""
+        return None
+
 
 class MultiplicativeLinear(NoisyLinear):
-    """A map whose inputs are multiplied by noise of mean one."""
+    """A map whose inputs are multiplied by noise of mean one.
+
+    Attributes
+    ----------
+    learned : bool
+        Whether the noise has parameters or a KL. If not, the gradient is written out
+        (`skdropout.backprop`), which is faster than autograd.
+    """
+
+    learned: ClassVar[bool] = False
 
     @abstractmethod
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
@@ -130,7 +191,7 @@ class MultiplicativeLinear(NoisyLinear):
         gain = torch.from_numpy(self.drawn_gain(n_draws, rngs)).to(self.weight.device)
         return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach(), gain)
 
-    def kl(self) -> Tensor:
+    def kl(self, source: NoiseSource | None = None) -> Tensor:
         return self.weight.new_zeros(self.weight.shape[0])
 
 
@@ -138,11 +199,40 @@ class Family(BaseEstimator, ABC):
     """A kind of noise. Subclasses with a `name` enter themselves in the table `FAMILIES`.
 
     A family is a small scikit-learn object: its constructor parameters appear in the
-    estimator's `get_params` (``dropout__...``), so that a search can vary them.
+    estimator's `get_params` (``dropout__...``), so that a search can vary them. What is allowed
+    stands in `_parameter_constraints`, in scikit-learn's terms.
+
+    Attributes
+    ----------
+    layer : type of NoisyLinear
+        The noise of one linear map.
+    kl_weight : float
+        Factor on the KL in the objective. Families with a KL make this and the next two
+        parameters (`Posterior`).
+    kl_warmup : int
+        Epochs over which that factor grows from zero.
+    n_train : int or None
+        Rows that the KL is divided by. None is the rows of the call that trains.
     """
 
     name: ClassVar[str]
     layer: ClassVar[type[NoisyLinear]]
+    _parameter_constraints: ClassVar[dict] = {}
+    kl_weight: float = 1.0
+    kl_warmup: int = 0
+    n_train: int | None = None
+
+    def validate(self) -> None:
+        """Raise a ValueError that names the first parameter out of range."""
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(), caller_name=type(self).__name__
+        )
+
+    def kl_factor(self, epoch: int) -> float:
+        """Factor on the KL in an epoch, counted from zero over the life of the network."""
+        if epoch >= self.kl_warmup:
+            return self.kl_weight
+        return self.kl_weight * epoch / self.kl_warmup
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

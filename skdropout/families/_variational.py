@@ -1,0 +1,170 @@
+"""Variational dropout, in the form that makes networks sparse."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+
+from ._base import NoisyLinear, PlainLinear, member_column
+from ._noise import NoiseSource
+from ._posterior import TINY, Posterior, WeightPosteriorLinear
+
+# Molchanov, Ashukha and Vetrov (2017), equation 14.
+_K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
+# Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
+_LEAST_LOG_ALPHA = -8.0
+
+
+class VariationalLinear(WeightPosteriorLinear):
+    """Gaussian weights ``N(weight, alpha weight^2)``, each with an alpha of its own."""
+
+    threshold: Tensor
+    start: Tensor
+    rank: Tensor | None
+
+    def __init__(
+        self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Variational]
+    ):
+        super().__init__(n_in, n_out, rates, families)
+        threshold = member_column([family.threshold for family in families], self.weight)
+        self.register_buffer("threshold", threshold, persistent=False)
+        with np.errstate(divide="ignore"):
+            log_alpha = np.log(rates) - np.log1p(-np.asarray(rates))
+        start = member_column(np.maximum(log_alpha, _LEAST_LOG_ALPHA), self.weight)
+        self.register_buffer("start", start, persistent=False)
+        # Only a thinned map has them, see `_ranks`.
+        self.register_buffer("rank", None, persistent=False)
+        self.counts: list[int] = []
+
+    def initial_log_sigma2(self) -> Tensor:
+        return self.start + self.weight.square().add_(TINY).log_()
+
+    def kl(self, source: NoiseSource | None = None) -> Tensor:
+        """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
+        log_alpha = self.log_alpha
+        gate = torch.sigmoid(_K2 + _K3 * log_alpha)
+        # log(1 + 1 / alpha) is the softplus of -log_alpha.
+        return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
+
+    @torch.no_grad()
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        assert self.weight.grad is not None
+        assert self.noise.grad is not None
+        factors = factors.view(-1, 1, 1)
+        squares = self.weight.square().add_(TINY)
+        log_alpha = (self.noise * self.speed).sub_(squares.log())
+        gate = (log_alpha * _K3).add_(_K2).sigmoid_()
+        # The derivative with respect to log_alpha = log_sigma2 - log(weight^2).
+        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(_K1 * _K3)
+        slope.add_(log_alpha.neg_().sigmoid_(), alpha=0.5).mul_(-factors)
+        self.noise.grad.addcmul_(slope, self.speed)
+        self.weight.grad.addcdiv_(slope.mul_(self.weight), squares, value=-2)
+
+    def alive(self) -> Tensor:
+        return self.log_alpha.detach() <= self.threshold
+
+    def plain(self) -> PlainLinear:
+        return PlainLinear((self.weight.detach() * self.alive()).unsqueeze(1), self.bias.detach())
+
+    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
+        """Draws in which the dead weights are zero. Only living weights cost random numbers."""
+        weight, std = self.weight.detach(), (0.5 * self.log_sigma2.detach()).exp()
+        drawn = weight.new_zeros(len(weight), n_draws, *weight.shape[1:])
+        ranks_and_counts = zip(*self._ranks(), strict=True)
+        for member, (rng, (ranks, count)) in enumerate(zip(rngs, ranks_and_counts, strict=True)):
+            alive = (ranks >= 0).nonzero(as_tuple=True)
+            numbers = rng.standard_normal((n_draws, count), dtype=np.float32)
+            normal = torch.from_numpy(numbers).to(weight.device)
+            chosen = ranks[alive]
+            if len(chosen) < count:
+                normal = normal.index_select(1, chosen)
+            drawn[member][:, *alive] = normal * std[member][alive] + weight[member][alive]
+        return PlainLinear(drawn, self.bias.detach())
+
+    def _ranks(self) -> tuple[Tensor, list[int]]:
+        """Which of a draw's normal numbers each weight reads, and how many a draw has.
+
+        Dead weights read none, -1. A thinned map keeps the numbers of the map that it came from,
+        also those that only removed weights read, until training changes what is alive.
+        """
+        alive = self.alive()
+        if self.rank is not None and torch.equal(self.rank >= 0, alive):
+            return self.rank, self.counts
+        order = alive.flatten(1).cumsum(1)
+        return torch.where(alive, order.view(alive.shape) - 1, -1), order[:, -1].tolist()
+
+    def thinned(self, inputs: Tensor, outputs: Tensor) -> NoisyLinear:
+        small = copy.deepcopy(self)
+        for name in ("weight", "noise"):
+            kept = getattr(self, name).detach()[:, inputs][:, :, outputs]
+            setattr(small, name, nn.Parameter(kept.clone()))
+        small.bias = nn.Parameter(self.bias.detach()[:, :, outputs].clone())
+        ranks, small.counts = self._ranks()
+        small.rank = ranks[:, inputs][:, :, outputs].clone()
+        return small
+
+
+@dataclass(eq=False, repr=False)
+class Variational(Posterior):
+    """Variational dropout: Gaussian noise whose size is learned, weight by weight.
+
+    The prior is the same for weights of every size, so a weight that the data do not need drifts
+    to infinite relative noise and is switched off: the network becomes sparse (`sparsity_`,
+    `sparsify`). This is the variational dropout of Kingma et al. and Molchanov et al.; what
+    Gal calls by that name for recurrent networks, one mask per sequence, is something else.
+
+    Parameters
+    ----------
+    threshold : float, default=3.0
+        A weight with ``log_alpha`` above is off: zero in every draw.
+    kl_weight : float, default=1.0
+        Factor on the KL.
+    kl_warmup : int, default=20
+        Epochs over which the factor grows from zero. Without it a network may be switched off
+        before it has learned anything. Training does not stop before.
+    n_train : int, default=None
+        Rows that the KL is divided by. None is the rows of the call; with `partial_fit`, give
+        the rows of the whole stream.
+    noise_speed : float, default=10.0
+        How much further than a weight a log-variance travels in one step of Adam.
+
+    Notes
+    -----
+    Every weight of the network has noise. `dropout_rate` and `input_dropout_rate` are where
+    learning starts: ``alpha = rate / (1 - rate)``, and for a rate of zero ``log_alpha = -8``.
+    Biases have no noise, and no prior.
+
+    References
+    ----------
+    Kingma, Salimans and Welling (2015). Variational dropout and the local reparameterization
+    trick. NeurIPS.
+
+    Molchanov, Ashukha and Vetrov (2017). Variational dropout sparsifies deep neural networks.
+    ICML.
+
+    Examples
+    --------
+    >>> from skdropout import DropoutMLPClassifier
+    >>> DropoutMLPClassifier(dropout="variational", alpha=0.0).dropout
+    'variational'
+    """
+
+    name = "variational"
+    layer = VariationalLinear
+
+    kl_warmup: int = 20
+    noise_speed: float = 10.0
+    threshold: float = 3.0
+
+    _parameter_constraints: ClassVar[dict] = {
+        **Posterior._parameter_constraints,
+        "threshold": [Interval(Real, None, None, closed="neither")],
+    }

@@ -1,0 +1,185 @@
+"""What every noise family promises about its linear map, as functions of a family object.
+
+`test_posterior_contract.py` holds them for all families in the table, and for the one that
+`docs/new-family.md` defines. Where a law is statistical it uses `tests.randomness`.
+"""
+
+import copy
+import pickle
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from skdropout.draws import evaluate
+from skdropout.families import Noiseless, NoiseSource
+from skdropout.network import Architecture, Member, Stack
+from tests.randomness import assert_same_moments
+
+CPU = torch.device("cpu")
+RATES = (0.3, 0.5)
+
+
+def make_linear(family, rates=RATES, n_in=5, n_out=3):
+    """A map with weights of both signs, none of them near zero, and its noise as at the start."""
+    linear = family.layer(n_in, n_out, rates, [family] * len(rates))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in (linear.weight, linear.bias):
+            values = torch.rand(parameter.shape, generator=generator) + 0.5
+            parameter.copy_(values * torch.randn(parameter.shape, generator=generator).sign())
+        linear.reset_noise()
+    return linear
+
+
+def make_stack(family, rates=RATES):
+    members = [Member(7, family, rates), Member(8, family, rates)]
+    return Stack(Architecture((5, 4, 2), "relu", None), members)
+
+
+def raw(plain, x):
+    return [out.clone() for _, outs in evaluate(plain, x) for out in outs]
+
+
+def inputs(n_rows=9):
+    return torch.randn(n_rows, 5, generator=torch.Generator().manual_seed(1))
+
+
+# ---- the laws ----------------------------------------------------------------------------
+
+
+def noise_off_is_the_plain_network(family):
+    """Bit for bit, the weight-scaling rule is the network without noise."""
+    stack = make_stack(family)
+    silent = make_stack(Noiseless())
+    for noisy, plain in zip(stack.linears, silent.linears, strict=True):
+        plain.load_state_dict({"weight": noisy.weight, "bias": noisy.bias})
+    for ours, theirs in zip(
+        raw(stack.plain(), inputs()), raw(silent.plain(), inputs()), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def without_variance_a_draw_is_the_plain_map(family):
+    """A rate of zero, or a learned variance of zero, leaves nothing to draw."""
+    linear = make_linear(family, (0.0, 0.0))
+    learned = [p for name, p in linear.named_parameters() if name not in ("weight", "bias")]
+    for parameter in learned:
+        torch.nn.init.constant_(parameter, -1e4)
+    drawn = linear.draw(3, [np.random.default_rng(row) for row in (0, 1)])
+    plain = linear.plain()
+    gain = 1.0 if drawn.gain is None else drawn.gain.unsqueeze(3)
+    assert torch.equal(
+        (drawn.weight * gain).expand(-1, 3, -1, -1), plain.weight.expand(-1, 3, -1, -1)
+    )
+    assert torch.equal(drawn.bias, plain.bias)
+    x = inputs().expand(2, -1, -1)
+    torch.testing.assert_close(
+        linear(x, NoiseSource([0, 1], CPU)), torch.baddbmm(linear.bias, x, linear.weight)
+    )
+
+
+def gradients_reach_every_parameter(family):
+    stack = make_stack(family)
+    for parameter in stack.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    source = NoiseSource([0, 1], CPU)
+    stack(inputs().expand(2, -1, -1), source).square().sum().backward()
+    for linear in stack.linears:
+        linear.add_kl_gradient(torch.full((2,), 0.01), source)
+    for name, parameter in stack.named_parameters():
+        reached = parameter.grad.flatten(1).abs().amax(1) > 0
+        assert reached.all(), f"no gradient reaches {name} of a member"
+
+
+def draws_and_training_noise_agree(family):
+    """In mean and variance of each output, for one row of inputs."""
+    linear = make_linear(family)
+    x = inputs()[0]
+    with torch.no_grad():
+        trained = linear(x.expand(2, 40_000, -1), NoiseSource([0, 1], CPU)).numpy()
+    drawn = linear.draw(40_000, [np.random.default_rng(row) for row in (2, 3)])
+    noisy = x if drawn.gain is None else x * drawn.gain
+    plain = torch.einsum("...i,...io->...o", noisy, drawn.weight) + drawn.bias
+    if not linear.noisy:
+        torch.testing.assert_close(torch.from_numpy(trained[:, :1]), plain)
+        return
+    for member in range(2):
+        assert_same_moments(trained[member].astype(float), plain[member].double().numpy())
+
+
+def the_kl_gradient_is_the_slope_of_the_kl(family):
+    """Finite differences in float64, along random directions of all parameters at once."""
+    linear = make_linear(family).double()
+    for parameter in linear.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    factors = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    (linear.kl() * factors).sum().backward() if linear.kl().requires_grad else None
+    parameters = list(linear.parameters())
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        steps = [
+            torch.randn(p.shape, generator=generator, dtype=p.dtype) * 1e-5 for p in parameters
+        ]
+        values = []
+        for sign in (1, -1):
+            moved = copy.deepcopy(linear)
+            with torch.no_grad():
+                for parameter, step in zip(moved.parameters(), steps, strict=True):
+                    parameter.add_(step, alpha=sign)
+                values.append((moved.kl() * factors).sum())
+        slope = sum((p.grad * step).sum() for p, step in zip(parameters, steps, strict=True))
+        torch.testing.assert_close((values[0] - values[1]) / 2, slope, rtol=1e-5, atol=1e-10)
+
+
+def the_written_out_kl_gradient_is_autograds(family):
+    ours, theirs = make_linear(family), make_linear(family)
+    for linear in (ours, theirs):
+        for parameter in linear.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+    factors = torch.tensor([0.3, 2.0])
+    ours.add_kl_gradient(factors, NoiseSource([0, 1], CPU))
+    kl = theirs.kl(NoiseSource([0, 1], CPU))
+    if kl.requires_grad:
+        (kl * factors).sum().backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+
+
+def members_keep_their_own_parameters(family):
+    """Two members with other rates beside each other are what they are alone."""
+    together = make_linear(family, (0.2, 0.6))
+    for member, rate in enumerate((0.2, 0.6)):
+        alone = make_linear(family, (rate,))
+        alone.load_state_dict(
+            {name: values[member : member + 1] for name, values in together.state_dict().items()}
+        )
+        torch.testing.assert_close(alone.kl()[0], together.kl()[member])
+        alone_rates, rates = alone.learned_rates(), together.learned_rates()
+        assert (rates is None) == (alone_rates is None)
+        assert rates is None or np.allclose(rates[member], alone_rates[0])
+
+
+def seeds_decide_and_pickles_keep(family):
+    assert clone(family).get_params() == family.get_params()
+    stack = make_stack(family)
+    again = pickle.loads(pickle.dumps(stack))
+    for ours, theirs in zip(
+        raw(stack.draw(4), inputs()), raw(again.draw(4), inputs()), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    first, other = raw(stack.draw(4, [1, 2]), inputs()), raw(stack.draw(4, [3, 2]), inputs())
+    assert stack.noisy != torch.equal(first[0], other[0])
+    assert torch.equal(first[1], other[1])
+
+
+LAWS = [
+    noise_off_is_the_plain_network,
+    without_variance_a_draw_is_the_plain_map,
+    gradients_reach_every_parameter,
+    draws_and_training_noise_agree,
+    the_kl_gradient_is_the_slope_of_the_kl,
+    the_written_out_kl_gradient_is_autograds,
+    members_keep_their_own_parameters,
+    seeds_decide_and_pickles_keep,
+]
