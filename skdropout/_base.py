@@ -1,36 +1,30 @@
-"""What the two estimators share: `fit` as a template, and draws for prediction."""
+"""`fit` as a template, for both estimators."""
 
 from __future__ import annotations
 
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
-from skorch.callbacks import Callback
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor
 
 from ._device import resolve_device
-from ._parameters import Parameters
-from ._random import local_random_state, new_seed
-from .draws import evaluate
-from .families import FAMILIES, Family, Noiseless
+from ._prediction import Prediction
+from ._random import new_seed
 from .likelihood import Likelihood, mixture_log_prob
-from .network import Architecture, Member, PlainStack, Stack
-from .rows import Rows
+from .network import Architecture, Member, Stack
+from .rows import Rows, as_tensor
 from .sparsity import sparsify
-from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from .training import DropoutNet, NonFiniteLossError, Plan
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
@@ -38,7 +32,7 @@ from .training import DropoutNet, NonFiniteLossError, Plan
 _VALIDATION_DRAWS = 10
 
 
-class DropoutMLP(Parameters, BaseEstimator, ABC):
+class DropoutMLP(Prediction, ABC):
     """The estimators without what makes them a classifier or a regressor.
 
     Subclasses say what a target is: they validate, encode and decode it and name its
@@ -188,13 +182,13 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
     def _rows(self, X: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Rows:
-        x = _tensor(X).to(torch.float32)
+        x = as_tensor(X).to(torch.float32)
         if X.dtype != np.float32 and not x.isfinite().all():
             raise ValueError(
                 f"{type(self).__name__}: X reaches {np.abs(X).max():.3g} in absolute value, too "
                 "large for float32, in which networks are trained; scale it (StandardScaler)"
             )
-        return Rows(x, _tensor(target), None if weight is None else _tensor(weight).float())
+        return Rows(x, as_tensor(target), None if weight is None else as_tensor(weight).float())
 
     def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
         """Hold out a random part for early stopping."""
@@ -229,42 +223,6 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         members = [Member(int(seed), self._family(), self._rates(len(hidden))) for seed in seeds]
         return Stack(architecture, members)
 
-    def _hidden_widths(self) -> tuple[int, ...]:
-        widths = np.atleast_1d(np.asarray(self.hidden_layer_sizes))
-        if widths.size and (
-            widths.ndim != 1 or widths.dtype.kind not in "iu" or (widths < 1).any()
-        ):
-            raise ValueError(
-                f"{type(self).__name__}: hidden_layer_sizes must be a positive int or a sequence "
-                f"of positive ints, got {self.hidden_layer_sizes!r}"
-            )
-        return tuple(int(width) for width in widths)
-
-    def _family(self) -> Family:
-        if self.dropout is None:
-            return Noiseless()
-        # A copy: what was fitted does not change with the object that the caller holds.
-        family = FAMILIES[self.dropout]() if isinstance(self.dropout, str) else clone(self.dropout)
-        family.validate()
-        return family
-
-    def _rates(self, n_hidden: int) -> tuple[float, ...]:
-        """Probability of dropping an input of each linear map."""
-        rates = self.dropout_rate
-        values = np.asarray([rates] * n_hidden if np.ndim(rates) == 0 else rates)
-        if values.shape != (n_hidden,) or (
-            n_hidden and (values.dtype.kind not in "fiu" or not self._in_range(values))
-        ):
-            raise ValueError(
-                f"{type(self).__name__}: dropout_rate must be a float in [0, 1) or one such for "
-                f"each of the {n_hidden} hidden layers, got {rates!r}"
-            )
-        return (float(self.input_dropout_rate), *(float(rate) for rate in values))
-
-    @staticmethod
-    def _in_range(rates: np.ndarray) -> bool:
-        return bool(((rates >= 0) & (rates < 1)).all())
-
     def _make_net(
         self, stack: Stack, likelihood: Likelihood, rows: Rows, validation: Rows | None
     ) -> DropoutNet:
@@ -277,49 +235,12 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             plan=Plan(**options),
             validation=validation,
             n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
-            # Copies: callbacks keep state, and fit does not change its parameters.
-            callbacks=[
-                *self._own_callbacks(),
-                *self._users_callbacks(),
-                ("stop", StopWhenConverged()),
-            ],
+            callbacks=self._all_callbacks(),
             device=str(
                 resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
             ),
             verbose=0,
         )
-
-    def _batch_size(self, n_rows: int) -> int:
-        if isinstance(self.batch_size, str):
-            return min(200, n_rows)
-        if self.batch_size > n_rows:
-            warnings.warn(
-                f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
-                f"{n_rows} training rows and is clipped to them",
-                stacklevel=4,
-            )
-        return min(self.batch_size, n_rows)
-
-    def _users_callbacks(self) -> list:
-        for entry in self.callbacks or ():
-            callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-            kind = callback if isinstance(callback, type) else type(callback)
-            if not issubclass(kind, Callback):
-                raise ValueError(
-                    f"{type(self).__name__}: callbacks must be a list of skorch callbacks or of "
-                    f"pairs (name, callback), got {self.callbacks!r}"
-                )
-        return copy.deepcopy(list(self.callbacks or ()))
-
-    def _own_callbacks(self) -> list:
-        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        stopping = Stopping(self.early_stopping, self.tol, self.n_iter_no_change, adaptive)
-        callbacks: list = [("stopping", stopping)]
-        if self.solver == "sgd" and self.learning_rate == "invscaling":
-            callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
-        if self.verbose:
-            callbacks.append(("epoch_line", EpochLine(self.max_iter)))
-        return callbacks
 
     def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
         # Both contexts end here and are the thread's own: the caller's modes neither reach the
@@ -458,103 +379,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             target = target.to(raws[0].device)
             return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
 
-        target = _tensor(self._encode_target(y))
+        target = as_tensor(self._encode_target(y))
         if target.is_floating_point() and X.dtype == np.float64:
             target = target.double()
         return self._reduce(X, self._functions(), mixture, target)[0] - self._log_target_scale()
-
-    def _check_x(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-
-    def _reduce(
-        self, X: np.ndarray, plain: PlainStack, function: Callable[..., tuple], *rows: Any
-    ) -> tuple[np.ndarray, ...]:
-        """Apply `function` to the raw outputs of each chunk of rows and join the results.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Its dtype is the one of the computation.
-        plain : PlainStack
-        function : callable
-            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
-            chunk's part of each of `rows`. Returns arrays with rows first.
-        *rows : arrays or tensors with one entry per row
-        """
-        with torch.inference_mode():
-            x = _tensor(X).to(plain.layers[0].linear.weight.device)
-            chunks = [
-                function(raws, *(values[chunk] for values in rows))
-                for chunk, raws in evaluate(plain, x)
-            ]
-        return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
-
-    def _functions(self, uncertain: str | None = None) -> PlainStack:
-        """The plain networks that answer a prediction.
-
-        Parameters
-        ----------
-        uncertain : str, optional
-            Name of the call that asks for uncertainty, which needs more than one function.
-        """
-        name, stack = type(self).__name__, self.net_.module_
-        allowed = {"n_draws": self._parameter_constraints["n_draws"]}
-        validate_parameter_constraints(allowed, {"n_draws": self.n_draws}, caller_name=name)
-        if uncertain and len(stack.members) == 1:
-            if not stack.noisy:
-                raise ValueError(
-                    f"{name}.{uncertain}: this model has no noise (dropout={self.dropout!r}, "
-                    f"dropout_rate={self.dropout_rate!r}) and one member, so it cannot say how "
-                    "sure it is; fit with dropout and a positive rate, or with n_members > 1"
-                )
-            if self.n_draws == 0:
-                raise ValueError(
-                    f"{name}.{uncertain}: n_draws=0 is the deterministic weight-scaling rule and "
-                    "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
-                )
-        with torch.inference_mode():
-            return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
-
-    def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
-        """Functions from the posterior, spread evenly over the members.
-
-        Parameters
-        ----------
-        method : str
-            Who asks.
-        n_functions : int
-        random_state : int, RandomState instance or None
-            None gives the functions that predict.
-        """
-        validate_parameter_constraints(
-            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
-            {"n_samples": n_functions},
-            caller_name=f"{type(self).__name__}.{method}",
-        )
-        stack = self.net_.module_
-        seeds = None
-        if random_state is not None:
-            rng = local_random_state(random_state)
-            seeds = [new_seed(rng) for _ in stack.members]
-        with torch.inference_mode():
-            return stack.draw(-(-n_functions // len(stack.members)), seeds)
-
-
-def interleave(members: list[np.ndarray], n_functions: int) -> np.ndarray:
-    """The first functions of all members in turn.
-
-    Parameters
-    ----------
-    members : list of ndarray of shape (n_draws, rows, ...), one per member
-    n_functions : int
-
-    Returns
-    -------
-    ndarray of shape (n_functions, rows, ...)
-    """
-    turns = (divmod(function, len(members)) for function in range(n_functions))
-    return np.stack([members[member][draw % len(members[0])] for draw, member in turns])
 
 
 @contextmanager
@@ -567,10 +395,3 @@ def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    # Nothing writes to it, but torch warns about arrays that cannot be written to, such as
-    # joblib's memory maps.
-    values = np.ascontiguousarray(values)
-    return torch.from_numpy(values if values.flags.writeable else values.copy())

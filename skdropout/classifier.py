@@ -14,8 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP, interleave
+from ._base import DropoutMLP
 from ._frames import uncertainty_frame
+from ._prediction import interleave
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 

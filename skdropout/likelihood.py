@@ -46,6 +46,13 @@ class Likelihood(nn.Module, ABC):
         """Gradient of `loss` with respect to `raw`, of its shape."""
 
     @abstractmethod
+    def gradient_scale(self) -> Tensor | None:
+        """What each member's gradient is multiplied with: ``(members,)``, None for ones.
+
+        It changes the size of the steps, not the objective, and stays the same for an epoch.
+        """
+
+    @abstractmethod
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
         """Take note of rows, for what has a closed form given the network.
 
@@ -63,6 +70,9 @@ class Likelihood(nn.Module, ABC):
 
 class _NothingClosedForm(Likelihood):
     """A likelihood without parameters of its own."""
+
+    def gradient_scale(self) -> Tensor | None:
+        return None
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
         return
@@ -146,6 +156,11 @@ class GaussianLikelihood(Likelihood):
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
         return (raw - y).div_(self.variance)
+
+    def gradient_scale(self) -> Tensor | None:
+        # The gradient grows as 1 / variance while the network fits better and better, faster
+        # than Adam's averages follow: undone, steps are those of the squared error.
+        return self.variance.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
         squares = (raw - y).square()

@@ -12,8 +12,9 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP, interleave
+from ._base import DropoutMLP
 from ._frames import uncertainty_frame
+from ._prediction import interleave
 from ._random import local_random_state
 from .likelihood import GaussianLikelihood, Likelihood
 from .mixture import normal_mixture_quantiles

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .families import NoiseSource
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """A tensor over the same memory, where that is possible."""
+    # Nothing writes to it, but torch warns about arrays that cannot be written to, such as
+    # joblib's memory maps.
+    values = np.ascontiguousarray(values)
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
 class Rows(Dataset):

@@ -1,0 +1,119 @@
+"""What the predictions of both estimators are made of: functions, and reductions over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._random import local_random_state, new_seed
+from ._settings import Settings
+from .draws import evaluate
+from .network import PlainStack
+from .rows import as_tensor
+from .training import DropoutNet
+
+
+class Prediction(Settings, BaseEstimator):
+    """A fitted estimator as a fixed set of functions."""
+
+    net_: DropoutNet
+
+    def _check_x(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    def _reduce(
+        self, X: np.ndarray, plain: PlainStack, function: Callable[..., tuple], *rows: Any
+    ) -> tuple[np.ndarray, ...]:
+        """Apply `function` to the raw outputs of each chunk of rows and join the results.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Its dtype is the one of the computation.
+        plain : PlainStack
+        function : callable
+            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
+            chunk's part of each of `rows`. Returns arrays with rows first.
+        *rows : arrays or tensors with one entry per row
+        """
+        with torch.inference_mode():
+            x = as_tensor(X).to(plain.layers[0].linear.weight.device)
+            chunks = [
+                function(raws, *(values[chunk] for values in rows))
+                for chunk, raws in evaluate(plain, x)
+            ]
+        return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
+
+    def _functions(self, uncertain: str | None = None) -> PlainStack:
+        """The plain networks that answer a prediction.
+
+        Parameters
+        ----------
+        uncertain : str, optional
+            Name of the call that asks for uncertainty, which needs more than one function.
+        """
+        name, stack = type(self).__name__, self.net_.module_
+        allowed = {"n_draws": self._parameter_constraints["n_draws"]}
+        validate_parameter_constraints(allowed, {"n_draws": self.n_draws}, caller_name=name)
+        if uncertain and len(stack.members) == 1:
+            if not stack.noisy:
+                raise ValueError(
+                    f"{name}.{uncertain}: this model has no noise (dropout={self.dropout!r}, "
+                    f"dropout_rate={self.dropout_rate!r}) and one member, so it cannot say how "
+                    "sure it is; fit with dropout and a positive rate, or with n_members > 1"
+                )
+            if self.n_draws == 0:
+                raise ValueError(
+                    f"{name}.{uncertain}: n_draws=0 is the deterministic weight-scaling rule and "
+                    "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
+                )
+        with torch.inference_mode():
+            return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
+
+    def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
+        """Functions from the posterior, spread evenly over the members.
+
+        Parameters
+        ----------
+        method : str
+            Who asks.
+        n_functions : int
+        random_state : int, RandomState instance or None
+            None gives the functions that predict.
+        """
+        validate_parameter_constraints(
+            {"n_samples": [Interval(Integral, 1, None, closed="left")]},
+            {"n_samples": n_functions},
+            caller_name=f"{type(self).__name__}.{method}",
+        )
+        stack = self.net_.module_
+        seeds = None
+        if random_state is not None:
+            rng = local_random_state(random_state)
+            seeds = [new_seed(rng) for _ in stack.members]
+        with torch.inference_mode():
+            return stack.draw(-(-n_functions // len(stack.members)), seeds)
+
+
+def interleave(members: list[np.ndarray], n_functions: int) -> np.ndarray:
+    """The first functions of all members in turn.
+
+    Parameters
+    ----------
+    members : list of ndarray of shape (n_draws, rows, ...), one per member
+    n_functions : int
+
+    Returns
+    -------
+    ndarray of shape (n_functions, rows, ...)
+    """
+    turns = (divmod(function, len(members)) for function in range(n_functions))
+    return np.stack([members[member][draw % len(members[0])] for draw, member in turns])
