@@ -47,9 +47,10 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def gradient_scale(self) -> Tensor | None:
-        """What each member's gradient is multiplied with: ``(members,)``, None for ones.
+        """What keeps each member's gradient of one size: ``(members,)``, None for ones.
 
-        It changes the size of the steps, not the objective, and stays the same for an epoch.
+        A factor on the steps of plain gradient descent. It changes no objective and stays the
+        same for an epoch.
         """
 
     @abstractmethod
@@ -158,8 +159,8 @@ class GaussianLikelihood(Likelihood):
         return (raw - y).div_(self.variance)
 
     def gradient_scale(self) -> Tensor | None:
-        # The gradient grows as 1 / variance while the network fits better and better, faster
-        # than Adam's averages follow: undone, steps are those of the squared error.
+        # The gradient grows as 1 / variance while the network fits better and better, until
+        # gradient descent diverges. Undone, the steps are those of the squared error.
         return self.variance.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:

@@ -208,7 +208,8 @@ class DropoutNet(NeuralNet):
         n_rows = 0
         # Weights have mean one: their sum is the number of rows.
         self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(blocks.rows)))
-        scale = self.criterion_.gradient_scale()
+        # Adam sets the size of its steps itself.
+        scale = self.criterion_.gradient_scale() if self.plan.solver == "sgd" else None
         self.gradient_scale_ = None if scale is None else self.flat_.by_member(scale)
         for x, y, weight in blocks:
             # What the steps return is looked at a block at a time: it spares each step that.

@@ -119,6 +119,22 @@ def test_samples_follow_from_the_random_state(data):
     )
 
 
+def test_gradient_descent_does_not_diverge_as_the_noise_shrinks(real_target):
+    X, y = real_target
+    model = quick(
+        DropoutMLPRegressor,
+        hidden_layer_sizes=(50,),
+        dropout=None,
+        n_draws=0,
+        solver="sgd",
+        learning_rate_init=0.005,
+        max_iter=400,
+        n_iter_no_change=390,
+    ).fit(X, y)
+    assert r2_score(y, model.predict(X)) > 0.99
+    assert np.diff(model.loss_curve_).max() < 0.01
+
+
 def test_the_noise_is_the_residuals_size(real_target):
     X, y = real_target
     model = quick(
@@ -126,8 +142,9 @@ def test_the_noise_is_the_residuals_size(real_target):
         hidden_layer_sizes=(50,),
         dropout=None,
         n_draws=0,
-        learning_rate_init=0.01,
-        n_iter_no_change=150,
+        learning_rate_init=0.001,
+        max_iter=400,
+        n_iter_no_change=390,
         shuffle=False,
     ).fit(X, y)
     assert r2_score(y, model.predict(X)) > 0.95

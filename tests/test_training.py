@@ -44,8 +44,9 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
             l2 = sum(values.square().sum() for values in weights) / 2
             penalty = model.alpha * (model.l1_ratio * l1 + (1 - model.l1_ratio) * l2)
             optimizer.zero_grad()
-            # Steps are those of the squared error: the variance is taken out of their size.
-            ((loss.mean() + penalty / len(x)) * getattr(loss_function, "variance", 1)).backward()
+            # The steps of gradient descent are those of the squared error.
+            scale = getattr(loss_function, "variance", 1) if model.solver == "sgd" else 1
+            ((loss.mean() + penalty / len(x)) * scale).backward()
             optimizer.step()
             raws.append(raw.detach())
             losses.append(loss.detach())
