@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.estimator_checks import check_estimator
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import (
@@ -204,23 +203,3 @@ def test_seeds_and_pickles(rows, name):
     again = pickle.loads(pickle.dumps(model))
     assert np.array_equal(again.predict(X), expected)
     assert np.array_equal(again.partial_fit(X, y).predict(X), model.partial_fit(X, y).predict(X))
-
-
-EXPECTED_FAILED_CHECKS = {
-    "check_sample_weight_equivalence_on_dense_data": "batches of repeated rows are other batches",
-}
-
-
-@pytest.mark.parametrize("name", POSTERIORS)
-@pytest.mark.parametrize("estimator", [DropoutMLPClassifier, DropoutMLPRegressor])
-def test_scikit_learns_checks(estimator, name):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        results = check_estimator(
-            estimator(dropout=name, n_draws=20),
-            expected_failed_checks=EXPECTED_FAILED_CHECKS,
-            on_skip=None,
-            on_fail=None,
-        )
-    failed = [one["check_name"] for one in results if one["status"] == "failed"]
-    assert not failed
