@@ -21,6 +21,7 @@ FLOORS = [
     {
         "rows",
         "backprop",
+        "flat_parameters",
         "sparsity",
         "uncertainty",
         "mixture",

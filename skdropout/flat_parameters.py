@@ -1,0 +1,42 @@
+"""A stack's parameters as one vector, so that an optimizer's step is one operation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .network import Stack
+
+
+class FlatParameters:
+    """All parameters of a stack as one vector.
+
+    The module's parameters and their gradients become views of `values` and `gradient`.
+    The weights, to which the penalty applies, come first: `penalized` and `penalized_gradient`
+    are views of them alone.
+    """
+
+    def __init__(self, module: Stack) -> None:
+        named = list(module.named_parameters())
+        named.sort(key=lambda pair: not _is_weight(pair[0]))
+        sizes = [parameter.numel() for _, parameter in named]
+        self.values = torch.nn.Parameter(torch.cat([p.detach().flatten() for _, p in named]))
+        self.gradient = self.values.grad = torch.zeros_like(self.values.detach())
+        n_penalized = sum(p.numel() for name, p in named if _is_weight(name))
+        self.penalized = self.values.detach()[:n_penalized]
+        self.penalized_gradient = self.gradient[:n_penalized]
+        pieces = zip(self.values.detach().split(sizes), self.gradient.split(sizes), strict=True)
+        for (_, parameter), (value, gradient) in zip(named, pieces, strict=True):
+            parameter.data = value.view(parameter.shape)
+            parameter.grad = gradient.view(parameter.shape)
+        self.shapes = [parameter.shape for _, parameter in named]
+
+    def by_member(self, factors: Tensor) -> Tensor:
+        """One factor per member laid out so that it multiplies `gradient`."""
+        if len(factors) == 1:
+            return factors.clone()
+        return torch.cat([factors.repeat_interleave(shape[1:].numel()) for shape in self.shapes])
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith(".weight")
