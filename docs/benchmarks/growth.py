@@ -20,7 +20,7 @@ WARM_UP_ROWS = 1_000
 STAGES = ("fit", "predict")
 BASELINES = ("data", "small")
 
-INTRO = """`DropoutMLPClassifier` with its defaults (one hidden layer of 100, rate 0.1, batch 200,
+INTRO = """`DropoutMLPClassifier` with its defaults (one hidden layer of 100, batch 200,
 100 draws) on two classes and {columns} columns, one thread. *fit* is {epochs} epochs, *predict*
 is `predict_proba` of all rows by a model fitted to {warm:,} of them. Every stage and size has a
 process of its own; times are medians of {repeats} runs after one on {warm:,} rows to warm up.
