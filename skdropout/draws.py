@@ -7,6 +7,7 @@ is copying whole rows of memory, and what is left is one matrix product a layer.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from .families import PlainLinear
 from .network import PlainLayer, PlainStack
+from .normalization import EPSILON
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.
@@ -97,18 +99,16 @@ class _Member:
         """One draw, with the units that it drops left out: ``(rows, n_raw)``."""
         kept = self.own[0].kept(draw)
         h = h if kept is None else h.index_select(0, kept)
-        for depth, layer in enumerate(self.own):
-            last = depth == len(self.own) - 1
-            # Layer normalization needs every unit, also those that the next map drops.
-            needed = None if last or layer.norm else self.own[depth + 1].kept(draw)
-            h = layer.thinned(h, draw, kept, needed)
-            if last:
-                return h.T
-            h = self.activation(h)
-            kept = self.own[depth + 1].kept(draw)
-            if layer.norm and kept is not None:
-                h = h.index_select(0, kept)
-        raise AssertionError("unreachable: a stack has a last layer")
+        for layer, following in itertools.pairwise(self.own):
+            needed = following.kept(draw)
+            if layer.norm is None:
+                h = self.activation(layer.thinned(h, draw, kept, needed))
+            else:
+                # Layer normalization needs every unit, also those that the next map drops.
+                h = self.activation(layer.thinned(h, draw, kept, None))
+                h = h if needed is None else h.index_select(0, needed)
+            kept = needed
+        return self.own[-1].thinned(h, draw, kept, None).T
 
     def _all_at_once(self, h: Tensor) -> Tensor:
         """All draws side by side: ``(n_draws, rows, n_raw)``. Here rows come first."""
@@ -193,4 +193,4 @@ class _MemberLayer:
         if dim == 0:
             scale, shift = scale.unsqueeze(1), shift.unsqueeze(1)
         variance, mean = torch.var_mean(h, dim=dim, correction=0, keepdim=True)
-        return (h - mean) * torch.rsqrt(variance + 1e-5) * scale + shift
+        return (h - mean) * torch.rsqrt(variance + EPSILON) * scale + shift

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .families import PlainLinear
 
-_EPSILON = 1e-5
+EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class BatchNorm(Normalization):
             self.scale.flatten(),
             self.shift.flatten(),
             training=True,
-            eps=_EPSILON,
+            eps=EPSILON,
         )
         return normalized.view(-1, *self.mean.shape).transpose(0, 1)
 
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:
-        factor = (self.scale * torch.rsqrt(self.variance + _EPSILON)).detach().unsqueeze(1)
+        factor = (self.scale * torch.rsqrt(self.variance + EPSILON)).detach().unsqueeze(1)
         shift = self.shift.detach().unsqueeze(1)
         mean = self.mean.unsqueeze(1)
         return (
@@ -116,7 +116,7 @@ class LayerNorm(Normalization):
     name = "layer"
 
     def forward(self, x: Tensor) -> Tensor:
-        normalized = F.layer_norm(x, x.shape[-1:], eps=_EPSILON)
+        normalized = F.layer_norm(x, x.shape[-1:], eps=EPSILON)
         return torch.addcmul(self.shift.unsqueeze(1), normalized, self.scale.unsqueeze(1))
 
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:

@@ -50,10 +50,11 @@ class Plan:
 class DropoutNet(NeuralNet):
     """skorch's training loop over a stack.
 
-    It differs from the stock class in four ways, each for speed: batches are slices of tensors
-    in memory; the parameters are views of one flat tensor, so that the optimizer and the weight
-    penalty are one operation each; losses stay tensors until the epoch is over; and callbacks
-    are notified per batch only if one of them listens.
+    It differs from the stock class in five ways, each for speed: batches are slices of tensors
+    in memory; the usual stack has its gradient written out (`Backprop`); the parameters are
+    views of one flat tensor, so that the optimizer and the weight penalty are one operation
+    each; losses stay tensors until the epoch is over; and callbacks are notified per batch only
+    if one of them listens.
 
     Parameters
     ----------
