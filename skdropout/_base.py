@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from .likelihood import Likelihood, mixture_log_prob
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
+from .stacking import Job, train_net
 from .training import DropoutNet, NonFiniteLossError, Plan
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
@@ -105,21 +107,35 @@ class DropoutMLP(Prediction, ABC):
         """
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False):
-            self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
-            seed = new_seed(self.random_state)
-            rows = self._training_rows(X, y, sample_weight, None, first=not again)
-            validation = self._validation_rows(X_val, y_val, sample_weight_val)
-            if validation is None and self.early_stopping:
-                rows, validation = self._split(rows, seed)
+            job = self._job(X, y, sample_weight, X_val, y_val, sample_weight_val, first=not again)
             if again:
-                stack, likelihood = copy.deepcopy((self.net_.module_, self.net_.criterion_))
+                net = job.net(*copy.deepcopy((self.net_.module_, self.net_.criterion_)))
             else:
-                stack, likelihood = self._make_stack(rows, seed), self._make_likelihood()
-            net = self._make_net(stack, likelihood, rows, validation)
-            self._train(net, rows, self.max_iter)
+                net = job.net()
+            self._train(net, job.rows, self.max_iter)
             self._warn_if_unfinished(net)
         return self
+
+    def _job(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        *,
+        first: bool = True,
+    ) -> Job:
+        """What `fit` has to train. Sets the attributes that describe inputs and target."""
+        self._validate_params()
+        seed = new_seed(self.random_state)
+        rows = self._training_rows(X, y, sample_weight, None, first=first)
+        validation = self._validation_rows(X_val, y_val, sample_weight_val)
+        if validation is None and self.early_stopping:
+            rows, validation = self._split(rows, seed)
+        return self._make_job(rows, validation, seed)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
@@ -135,9 +151,7 @@ class DropoutMLP(Prediction, ABC):
             if again:
                 net = copy.deepcopy(self.net_)
             else:
-                seed = new_seed(self.random_state)
-                stack = self._make_stack(rows, seed)
-                net = self._make_net(stack, self._make_likelihood(), rows, None)
+                net = self._make_job(rows, None, new_seed(self.random_state)).net()
             self._train(net, rows, epochs=1)
         return self
 
@@ -210,61 +224,53 @@ class DropoutMLP(Prediction, ABC):
                 part.weight = part.weight / part.weight.mean()
         return parts[0], parts[1]
 
-    def _make_stack(self, rows: Rows, seed: int) -> Stack:
+    def _make_job(self, rows: Rows, validation: Rows | None, seed: int) -> Job:
+        name = type(self).__name__
         if self.normalization == "batch" and len(rows) < 2:
             raise ValueError(
-                f"{type(self).__name__}: normalization='batch' needs at least 2 rows, "
-                f"got n_samples = {len(rows)}"
+                f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
             )
-        hidden = self._hidden_widths()
-        widths = (rows.x.shape[1], *hidden, self._make_likelihood().n_raw)
-        architecture = Architecture(widths, self.activation, self.normalization)
+        hidden, likelihood = self._hidden_widths(), self._make_likelihood()
+        widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
         seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
-        members = [Member(int(seed), self._family(), self._rates(len(hidden))) for seed in seeds]
-        return Stack(architecture, members)
-
-    def _make_net(
-        self, stack: Stack, likelihood: Likelihood, rows: Rows, validation: Rows | None
-    ) -> DropoutNet:
-        options = {name: getattr(self, name) for name in Plan.__dataclass_fields__}
+        rates = self._rates(len(hidden))
+        options = {option: getattr(self, option) for option in Plan.__dataclass_fields__}
         options["batch_size"] = self._batch_size(len(rows))
-        n_weights = sum(linear.weight.numel() for linear in stack.linears)
-        return DropoutNet(
-            stack,
-            likelihood,
+        n_weights = self.n_members * sum(a * b for a, b in itertools.pairwise(widths))
+        device = resolve_device(self.device, n_weights * options["batch_size"], name)
+        return Job(
+            architecture=Architecture(widths, self.activation, self.normalization),
+            members=tuple(Member(int(seed), self._family(), rates) for seed in seeds),
+            likelihood=likelihood,
             plan=Plan(**options),
+            rows=rows,
             validation=validation,
             n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
-            callbacks=self._all_callbacks(),
-            device=str(
-                resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
-            ),
-            verbose=0,
+            max_iter=self.max_iter,
+            callbacks=tuple(self._all_callbacks()),
+            device=str(device),
         )
 
     def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
-        # Both contexts end here and are the thread's own: the caller's modes neither reach the
-        # training nor are changed by it.
-        with torch.inference_mode(False), torch.enable_grad():
-            if not net.initialized_:
-                net.initialize()
-            n_before = len(net.history)
-            seen: int = getattr(self, "t_", 0) if n_before else 0
-            device = torch.device(net.device)
-            if net.validation is not None:
-                net.validation = net.validation.to(device)
-            try:
-                net.partial_fit(rows.to(device), None, epochs=epochs)
-            except NonFiniteLossError as error:
-                raise ValueError(self._divergence(error, rows)) from error
-        net.validation = None
+        n_before = len(net.history) if net.initialized_ else 0
+        try:
+            train_net(net, rows, epochs)
+            for failure in net.failures_.values():
+                raise NonFiniteLossError(failure)
+        except NonFiniteLossError as error:
+            raise ValueError(self._divergence(error, rows)) from error
+        self._accept(net, len(rows), n_before)
+
+    def _accept(self, net: DropoutNet, n_rows: int, n_before: int = 0) -> None:
+        """Take a trained net, and set the attributes that follow from it."""
+        seen: int = getattr(self, "t_", 0) if n_before else 0
         self.net_ = net
         self._set_training_attributes(net)
-        self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
+        self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         for depth, linear in enumerate(net.module_.linears):
             if complaint := linear.complaint():
                 place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
-                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=4)
+                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=5)
 
     def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
         largest = rows.x.abs().max().item()
@@ -284,7 +290,7 @@ class DropoutMLP(Prediction, ABC):
                 f"{len(net.history)}; the best weights so far are kept",
                 stacklevel=3,
             )
-        elif len(net.history) == self.max_iter and not dict(net.callbacks_)["stopping"].converged_:
+        elif len(net.history) == self.max_iter and not net.converged_.all():
             warnings.warn(
                 f"{type(self).__name__}: maximum iterations max_iter={self.max_iter} reached and "
                 "the optimization has not converged yet",

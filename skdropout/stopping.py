@@ -46,23 +46,22 @@ class Stopping(Callback):
         n_members = len(net.module_.members)
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
-        self.converged_ = False
+        self.done_ = np.zeros(n_members, dtype=bool)
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
-        # Everything that training moves; each tensor has a leading member axis.
-        state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
-        self.state_ = [(values.detach(), values.detach().clone()) for values in state]
+        self.state_ = [(values, values.clone()) for values in _state(net)]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
         # While its KL grows, a member descends on another objective each epoch: nothing to
         # compare, and no weights that the final objective would choose.
-        settled = ~np.array(epoch["warming_up"])
+        living = net.living_
+        settled = ~np.array(epoch["warming_up"])[living]
         if self.watches_validation_:
-            scores = np.array(epoch["valid_scores"])
+            scores = np.array(epoch["valid_scores"])[living]
         else:
-            scores = -self._smoothed(np.array(epoch["train_losses"]), settled)
+            scores = -self._smoothed(np.array(epoch["train_losses"])[living], settled)
         scores[~settled] = -np.inf
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
@@ -70,8 +69,12 @@ class Stopping(Callback):
         members = slice(None) if better.all() else torch.from_numpy(np.flatnonzero(better))
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
-        if self.waiting_.min() > self.n_iter_no_change:
-            self._converge_or_slow_down(net)
+        self.done_ = self.waiting_ > self.n_iter_no_change
+        if self.adaptive and self.done_.any():
+            self._slow_down(net)
+        net.converged_[living] = self.done_
+        if net.failures_:
+            self.done_ |= np.isin(living, list(net.failures_))
 
     def _smoothed(self, losses: np.ndarray, settled: np.ndarray) -> np.ndarray:
         """Exponential moving average of the training losses of the settled members.
@@ -85,26 +88,54 @@ class Stopping(Callback):
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
-        if (self.watches_validation_ or interrupted) and np.isfinite(self.best_scores_).all():
-            for values, best in self.state_:
-                values.copy_(best)
+        if self.watches_validation_ or interrupted:
+            self._restore(np.ones(len(net.living_), dtype=bool))
         del self.state_
 
-    def _converge_or_slow_down(self, net: DropoutNet) -> None:
-        (group,) = net.optimizer_.param_groups
-        if self.adaptive and group["lr"] > 1e-6:
-            group["lr"] /= 5
-            self.waiting_[:] = 0
-            return
-        self.converged_ = True
+    def leave(self, net: DropoutNet) -> None:
+        """Let the members that are done leave the stack, with the weights that are theirs."""
+        leaving, kept = self.done_, ~self.done_
+        if self.watches_validation_:
+            self._restore(leaving)
+        net.leave(leaving)
+        for name in ("best_scores_", "waiting_", "done_", "average_", "n_smoothed_"):
+            setattr(self, name, getattr(self, name)[kept])
+        bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
+        self.state_ = list(zip(_state(net), bests, strict=True))
+
+    def _restore(self, members: np.ndarray) -> None:
+        """Give members the best weights that they had, if they had any."""
+        chosen = members & np.isfinite(self.best_scores_)
+        index = slice(None) if chosen.all() else torch.from_numpy(np.flatnonzero(chosen))
+        for values, best in self.state_ if chosen.any() else ():
+            values[index] = best[index]
+
+    def _slow_down(self, net: DropoutNet) -> None:
+        slowed = self.done_ & (net.step_sizes() > 1e-6)
+        if slowed.any():
+            net.slow_down(slowed, 1 / 5)
+            self.waiting_[slowed] = 0
+            self.done_ &= ~slowed
+
+
+def _state(net: DropoutNet) -> list[torch.Tensor]:
+    """Everything that training moves; each tensor has a leading member axis."""
+    state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
+    return [values.detach() for values in state]
 
 
 class StopWhenConverged(Callback):
-    """Ends training once `Stopping` says so; the last callback, so that all see the last epoch."""
+    """Ends the training of members once `Stopping` says so.
+
+    It is the last callback, so that all see the last epoch.
+    """
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
-        if dict(net.callbacks_)["stopping"].converged_:
+        stopping = dict(net.callbacks_)["stopping"]
+        if stopping.done_.all():
             raise TrainingConverged
+        if stopping.done_.any():
+            stopping.leave(net)
 
 
 class InverseScaling(Callback):

@@ -11,7 +11,7 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. Files of one floor know nothing of each other.
 FLOORS = [
-    {"families/_noise"},
+    {"families/_noise", "families/_members"},
     {"families/_base"},
     {"families/_posterior"},
     {"families/*"},
@@ -22,6 +22,7 @@ FLOORS = [
         "rows",
         "backprop",
         "flat_parameters",
+        "histories",
         "sparsity",
         "uncertainty",
         "mixture",
@@ -29,9 +30,9 @@ FLOORS = [
         "_device",
         "_random",
     },
-    {"draws", "_frames", "_parameters"},
+    {"draws", "elastic_net", "leaving", "_frames", "_parameters"},
     {"training"},
-    {"stopping"},
+    {"stopping", "stacking"},
     {"_settings"},
     {"_prediction"},
     {"_base"},
