@@ -74,10 +74,11 @@ def test_members_that_differ_in_everything(two_classes, estimator_class, dropout
     folds = _folds(X, target(estimator_class, y))
     # Adam would make steps of full size out of the rounding errors in a gradient that is zero.
     solver = "sgd" if normalization == "batch" else "adam"
+    options = {"normalization": normalization, "solver": solver}
     if dropout == "variational":
         # Its KL has a gradient of 1 / weight, which makes rounding errors grow fast.
-        dropout = Variational(kl_warmup=2, kl_weight=0.01)
-    models = _models(estimator_class, dropout=dropout, normalization=normalization, solver=solver)
+        dropout, options["max_iter"] = Variational(kl_warmup=2), 4
+    models = _models(estimator_class, dropout=dropout, **options)
     data = [folds[k % 3] for k in range(len(models))]
     nets = _together(models, data)
     for net, model, rows in zip(nets, models, data, strict=True):
