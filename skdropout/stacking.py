@@ -90,6 +90,7 @@ def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNe
         validation=validation or None,
         n_validation_draws=first.n_validation_draws,
         callbacks=list(first.callbacks),
+        max_epochs=first.max_iter,
         device=first.device,
         verbose=0,
     )
