@@ -17,6 +17,10 @@ from torch import Tensor
 from .families import MultiplicativeLinear, NoiseSource
 from .network import ACTIVATIONS, Stack
 
+# Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
+# the batched product of matrices is made for wide ones. Measured with up to ten outputs.
+_NARROW = 10
+
 
 class Backprop:
     """Forward and reverse pass of a stack, for one training.
@@ -36,6 +40,9 @@ class Backprop:
         self.single = len(stack.members) == 1
         self.affine = torch.addmm if self.single else torch.baddbmm
         self.product = torch.mm if self.single else torch.bmm
+        self.narrow = [
+            not self.single and linear.weight.shape[2] <= _NARROW for linear in self.linears
+        ]
         # Attributes of modules and transposes cost microseconds each; a step has few of them.
         self.weights = [self._lean(linear.weight.detach()) for linear in self.linears]
         self.biases = [self._lean(linear.bias.detach()) for linear in self.linears]
@@ -109,7 +116,10 @@ class Backprop:
         ):
             inputs = x if gain is None else x * gain
             tape.append((x, inputs))
-            x = self.affine(bias, inputs, weight)
+            if self.narrow[depth]:
+                x = torch.baddbmm(bias.mT, weight.mT, inputs.mT).mT
+            else:
+                x = self.affine(bias, inputs, weight)
             if depth < last:
                 x = self.activation(x)
         return x.unsqueeze(0) if self.single else x, tape
@@ -130,10 +140,17 @@ class Backprop:
         for depth in range(len(tape) - 1, -1, -1):
             activated, inputs = tape[depth]
             weight_gradient, bias_gradient = self.gradients[depth]
-            self.product(inputs.mT, gradient, out=weight_gradient)
+            narrow = self.narrow[depth]
+            if narrow:
+                weight_gradient.copy_(torch.bmm(gradient.mT, inputs).mT)
+            else:
+                self.product(inputs.mT, gradient, out=weight_gradient)
             torch.sum(gradient, -2, keepdim=True, out=bias_gradient)
             if depth:
-                gradient = self.product(gradient, self.transposed[depth])
+                if narrow and gradient.shape[-1] == 1:
+                    gradient = gradient * self.transposed[depth]
+                else:
+                    gradient = self.product(gradient, self.transposed[depth])
                 gain = gains[depth]
                 if gain is not None:
                     gradient.mul_(gain)

@@ -130,9 +130,7 @@ class Preparation:
     def _hash_of_steps(pipeline: Pipeline, parameters: dict[str, Any]) -> Any:
         """What says that the steps before the network are the same for two candidates."""
         last = pipeline.steps[-1][0]
-        steps = {
-            name: value for name, value in parameters.items() if name.split("__")[0] != last
-        }
+        steps = {name: value for name, value in parameters.items() if name.split("__")[0] != last}
         try:
             return joblib.hash(steps)
         except Exception:  # Whatever cannot be pickled is like nothing else.
@@ -152,9 +150,9 @@ def _recorded_call(
         calls.append(_Call(X, y, fit_params))
         return network
 
-    vars(network)["fit"] = record
+    network.__dict__["fit"] = record
     try:
         pipeline.fit(X, y, **fit_params)
     finally:
-        del vars(network)["fit"]
+        del network.__dict__["fit"]
     return calls[0]

@@ -39,6 +39,13 @@ class _Batched:
     and a fold, it is handed one that has its network already, and whose `fit` only takes it.
     """
 
+    estimator: Any
+    n_jobs: Any
+    pre_dispatch: Any
+    verbose: Any
+    _checked_cv_orig: Any
+    _get_routed_params_for_fit: Any
+
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Search, and fit the best candidate to all rows.
 
@@ -101,7 +108,7 @@ class _Batched:
         reasons: Counter[str] = Counter()
         for candidate, split in itertools.product(candidates, range(len(splits))):
             try:
-                prepared = prepare(candidate, split)
+                prepared: Prepared | str = prepare(candidate, split)
             except Exception:
                 # Whatever is wrong with it, its own fit says best.
                 prepared = "it cannot be fitted"
@@ -139,13 +146,140 @@ class _Batched:
         return super()._format_results(candidate_params, n_splits, out, *args)  # type: ignore[misc]
 
     def _note(self, text: str) -> None:
-        if self.verbose:  # type: ignore[attr-defined]
+        if self.verbose:
             print(f"{type(self).__name__}: {text}", flush=True)
 
 
 class BatchedGridSearchCV(_Batched, GridSearchCV):
-    pass
+    """scikit-learn's `GridSearchCV`, with the networks of candidates and folds trained together.
+
+    Parameters, attributes and results are those of `GridSearchCV`, and so are the scores: each
+    network gets the rows, the batches and the random numbers that it would get in a fit of its
+    own. It takes a fraction of the time, because many small networks are trained as one stack.
+
+    Parameters
+    ----------
+    estimator : estimator
+        `DropoutMLPClassifier`, `DropoutMLPRegressor`, or a `Pipeline` that ends in one of them.
+        The steps before it are fitted once for each fold and each of their own settings. With
+        anything else the search is scikit-learn's own.
+    param_grid : dict or list of dict
+        Values to try, for each parameter. Candidates that differ in `dropout_rate`,
+        `input_dropout_rate`, `alpha`, `l1_ratio`, `learning_rate_init`, `random_state`,
+        `class_weight` and parameters of the noise family share a stack.
+    scoring : str, callable, list, tuple or dict, default=None
+        One score or several.
+    n_jobs : int, default=None
+        Processes that stacks, and then scores, are spread over by joblib.
+    refit : bool, str or callable, default=True
+        Whether, or by which score or rule, to fit the best candidate to all rows.
+    cv : int, splitter or iterable, default=None
+        Folds; 5 by default.
+    verbose : int, default=0
+        From 1 on a bar is shown while networks are trained, and a note for candidates that have
+        to be fitted one by one.
+    pre_dispatch : int or str, default="2*n_jobs"
+        How many tasks are sent out beforehand.
+    error_score : "raise" or numeric, default=np.nan
+        Score of a candidate that cannot be fitted. It does not disturb the others.
+    return_train_score : bool, default=False
+        Whether to score the training parts too.
+
+    Attributes
+    ----------
+    cv_results_ : dict of ndarray
+        Scores, ranks, times and parameters of the candidates. The time of a fit is its share of
+        its stack's.
+    best_estimator_ : estimator
+        Fitted to all rows. Only with `refit`.
+    best_score_ : float
+        Mean score of the best candidate over the folds.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its place in `cv_results_`.
+    scorer_ : callable or dict
+        What scored.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds of the last fit. Only with `refit`.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_ : ndarray of shape (n_classes,)
+        Labels, for a classifier. Only with `refit`.
+    n_features_in_ : int
+        Columns of `X`. Only with `refit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, where it has names. Only with `refit`.
+
+    See Also
+    --------
+    BatchedRandomizedSearchCV : The same for parameters drawn at random.
+    sklearn.model_selection.GridSearchCV : The search that this is.
+
+    Notes
+    -----
+    A stack multiplies its matrices in one operation, which rounds float32 numbers differently in
+    the seventh digit. After the same number of steps weights agree with those of a fit of their
+    own to about 1e-5; scores differ by as little, unless a row lies exactly on a border.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdropout import DropoutMLPClassifier
+    >>> from skdropout.model_selection import BatchedGridSearchCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> network = DropoutMLPClassifier(tol=0.01, random_state=0)
+    >>> search = BatchedGridSearchCV(
+    ...     make_pipeline(StandardScaler(), network),
+    ...     {"dropoutmlpclassifier__dropout_rate": [0.1, 0.3, 0.5]},
+    ...     scoring="neg_log_loss",
+    ... )
+    >>> search.fit(X, y).best_score_ > -0.15
+    True
+    """
 
 
 class BatchedRandomizedSearchCV(_Batched, RandomizedSearchCV):
-    pass
+    """scikit-learn's `RandomizedSearchCV`, with candidates and folds trained together.
+
+    As `BatchedGridSearchCV`, which see, for parameters that are drawn from distributions.
+
+    Parameters
+    ----------
+    estimator : estimator
+        As for `BatchedGridSearchCV`.
+    param_distributions : dict or list of dict
+        Lists of values, or distributions with a method `rvs`, for each parameter.
+    n_iter : int, default=10
+        Number of candidates.
+    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
+        As for `BatchedGridSearchCV`.
+    random_state : int, RandomState instance or None, default=None
+        Of the choice of candidates. The networks have their own.
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, \
+            refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
+        As for `BatchedGridSearchCV`.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from skdropout import DropoutMLPRegressor
+    >>> from skdropout.model_selection import BatchedRandomizedSearchCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> search = BatchedRandomizedSearchCV(
+    ...     DropoutMLPRegressor(tol=0.05, random_state=0),
+    ...     {"alpha": loguniform(1e-4, 1.0), "dropout_rate": [0.05, 0.1, 0.2]},
+    ...     random_state=0,
+    ... )
+    >>> len(search.fit(scale(X), y).cv_results_["params"])
+    10
+    """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,7 @@ _STACK_BYTES = 2**24
 def member_bytes(job: Job) -> int:
     """Bytes that a step of one member moves."""
     widths = job.architecture.widths
-    n_weights = sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    n_weights = sum((a + 1) * b for a, b in itertools.pairwise(widths))
     return 4 * (5 * n_weights + 4 * job.plan.batch_size * sum(widths))
 
 
