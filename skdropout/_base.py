@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,19 +16,46 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
 
 from ._device import resolve_device
 from ._prediction import Prediction
-from ._random import new_seed
+from ._random import local_random_state, new_seed
+from .calibration import folds
+from .draws import evaluate
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
 from .training import DropoutNet, NonFiniteLossError, Plan
 
+# Draws of the networks that calibrate: a few per cent of error in the spread between them.
+_CALIBRATION_DRAWS = 50
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
 _VALIDATION_DRAWS = 10
+
+
+class HeldOut(NamedTuple):
+    """What networks say about rows that they were not trained on.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+        Theirs.
+    raws : dict of member to Tensor of shape (n_draws, rows, n_raw)
+    rows : Rows
+    """
+
+    likelihood: Likelihood
+    raws: dict[int, Tensor]
+    rows: Rows
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Of the rows; ones if they have none."""
+        weight = self.rows.weight
+        return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
 class DropoutMLP(Prediction, ABC):
@@ -54,9 +81,11 @@ class DropoutMLP(Prediction, ABC):
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Target as the likelihood wants it."""
 
+    calibration_: dict[str, Any] | None
+
     @abstractmethod
-    def _make_likelihood(self) -> Likelihood:
-        """Likelihood of the encoded target."""
+    def _make_likelihood(self, n_members: int | None = None) -> Likelihood:
+        """Likelihood of the encoded target, of as many members as the estimator has."""
 
     # ---- fit -----------------------------------------------------------------------------
 
@@ -114,6 +143,9 @@ class DropoutMLP(Prediction, ABC):
             net = self._make_net(stack, likelihood, rows, validation)
             self._train(net, rows, self.max_iter)
             self._warn_if_unfinished(net)
+            self.calibration_ = None
+            if self.calibrate and self._can_calibrate():
+                self.calibration_ = self._calibration(self._held_out(rows, validation, seed))
         return self
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
@@ -133,8 +165,50 @@ class DropoutMLP(Prediction, ABC):
                 seed = new_seed(self.random_state)
                 stack = self._make_stack(rows, seed)
                 net = self._make_net(stack, self._make_likelihood(), rows, None)
+                self.calibration_ = None
             self._train(net, rows, epochs=1)
         return self
+
+    def _can_calibrate(self) -> bool:
+        """Whether there is a number to choose."""
+        return True
+
+    @abstractmethod
+    def _calibration(self, held_out: Iterator[HeldOut]) -> dict[str, Any] | None:
+        """Choose the one number by likelihood, and say what was done: `calibration_`."""
+
+    def _held_out(self, rows: Rows, validation: Rows | None, seed: int) -> Iterator[HeldOut]:
+        """Rows and what networks say about them that were not trained on them."""
+        if validation is not None:
+            yield self._said(self.net_, validation)
+            return
+        rng = local_random_state(seed)
+        held_out = folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None)
+        if not held_out:
+            return
+        # The networks of all folds are one stack; a row of weight zero is one that is held out.
+        stack = self._make_stack(rows, new_seed(rng), len(held_out) * self.n_members)
+        weight = torch.ones(len(rows)) if rows.weight is None else rows.weight
+        weight = weight.repeat(len(stack.members), 1)
+        for member in range(len(weight)):
+            weight[member, torch.from_numpy(held_out[member // self.n_members])] = 0
+        weight /= weight.mean(1, keepdim=True)
+        likelihood = self._make_likelihood(len(stack.members))
+        net = self._make_net(stack, likelihood, rows, None, quiet=True)
+        self._run(net, Rows(rows.x, rows.y, weight), self.max_iter)
+        for fold, part in enumerate(map(torch.from_numpy, held_out)):
+            members = range(fold * self.n_members, (fold + 1) * self.n_members)
+            yield self._said(net, Rows(*rows[part]), members)
+
+    def _said(self, net: DropoutNet, rows: Rows, members: Iterable[int] | None = None) -> HeldOut:
+        stack = net.module_
+        n_draws = min(self.n_draws, _CALIBRATION_DRAWS)
+        with torch.inference_mode():
+            plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
+            chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
+            raws = [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
+        members = range(len(raws)) if members is None else members
+        return HeldOut(net.criterion_, {member: raws[member] for member in members}, rows)
 
     def _training_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, first: bool) -> Rows:
         """Validate and encode. Rows of weight zero leave here, before anything is random."""
@@ -205,7 +279,7 @@ class DropoutMLP(Prediction, ABC):
                 part.weight = part.weight / part.weight.mean()
         return parts[0], parts[1]
 
-    def _make_stack(self, rows: Rows, seed: int) -> Stack:
+    def _make_stack(self, rows: Rows, seed: int, n_members: int | None = None) -> Stack:
         if self.normalization == "batch" and len(rows) < 2:
             raise ValueError(
                 f"{type(self).__name__}: normalization='batch' needs at least 2 rows, "
@@ -214,12 +288,17 @@ class DropoutMLP(Prediction, ABC):
         hidden = self._hidden_widths()
         widths = (rows.x.shape[1], *hidden, self._make_likelihood().n_raw)
         architecture = Architecture(widths, self.activation, self.normalization)
-        seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
+        seeds = np.random.SeedSequence(seed).generate_state(n_members or self.n_members)
         members = [Member(int(seed), self._family(), self._rates(len(hidden))) for seed in seeds]
         return Stack(architecture, members)
 
     def _make_net(
-        self, stack: Stack, likelihood: Likelihood, rows: Rows, validation: Rows | None
+        self,
+        stack: Stack,
+        likelihood: Likelihood,
+        rows: Rows,
+        validation: Rows | None,
+        quiet: bool = False,
     ) -> DropoutNet:
         options = {name: getattr(self, name) for name in Plan.__dataclass_fields__}
         options["batch_size"] = self._batch_size(len(rows))
@@ -230,7 +309,7 @@ class DropoutMLP(Prediction, ABC):
             plan=Plan(**options),
             validation=validation,
             n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
-            callbacks=self._all_callbacks(),
+            callbacks=self._all_callbacks(quiet),
             device=str(
                 resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
             ),
@@ -238,13 +317,23 @@ class DropoutMLP(Prediction, ABC):
         )
 
     def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
+        n_before = len(net.history) if net.initialized_ else 0
+        seen: int = getattr(self, "t_", 0) if n_before else 0
+        self._run(net, rows, epochs)
+        self.net_ = net
+        self._set_training_attributes(net)
+        self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
+        for depth, linear in enumerate(net.module_.linears):
+            if complaint := linear.complaint():
+                place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
+                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=4)
+
+    def _run(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
         # Both contexts end here and are the thread's own: the caller's modes neither reach the
         # training nor are changed by it.
         with torch.inference_mode(False), torch.enable_grad():
             if not net.initialized_:
                 net.initialize()
-            n_before = len(net.history)
-            seen: int = getattr(self, "t_", 0) if n_before else 0
             device = torch.device(net.device)
             if net.validation is not None:
                 net.validation = net.validation.to(device)
@@ -253,13 +342,6 @@ class DropoutMLP(Prediction, ABC):
             except NonFiniteLossError as error:
                 raise ValueError(self._divergence(error, rows)) from error
         net.validation = None
-        self.net_ = net
-        self._set_training_attributes(net)
-        self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
-        for depth, linear in enumerate(net.module_.linears):
-            if complaint := linear.complaint():
-                place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
-                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=4)
 
     def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
         largest = rows.x.abs().max().item()

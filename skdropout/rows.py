@@ -27,7 +27,7 @@ class Rows(Dataset):
     ----------
     x : Tensor of shape (rows, n_features)
     y : Tensor of shape (rows, ...)
-    weight : Tensor of shape (rows,) or None
+    weight : Tensor of shape (rows,) or (members, rows), or None
         Of mean one over the rows. None means ones.
     """
 
@@ -43,7 +43,11 @@ class Rows(Dataset):
         return self.x.shape[0]
 
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
-        weight = None if self.weight is None else self.weight[index]
+        weight = self.weight
+        if weight is not None and weight.ndim == 2 and isinstance(index, Tensor):
+            weight = weight.gather(1, index)
+        elif weight is not None:
+            weight = weight[..., index]
         return self.x[index], self.y[index], weight
 
 

@@ -29,6 +29,7 @@ FLOORS = [
         "_random",
     },
     {"draws", "mixture", "_frames", "_parameters"},
+    {"calibration"},
     {"training"},
     {"stopping"},
     {"_settings"},
@@ -96,7 +97,7 @@ def test_the_test_sees_imports():
     assert "families/_noise" in set(_imported("families/_bernoulli"))
 
 
-@pytest.mark.parametrize("module", ["uncertainty", "metrics/referral", "mixture"])
+@pytest.mark.parametrize("module", ["uncertainty", "metrics/referral", "mixture", "calibration"])
 def test_the_numbers_know_nothing_of_torch(module):
     path = PACKAGE / f"{module}.py"
     text = path.read_text() if path.exists() else ""
