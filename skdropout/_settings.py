@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 
 from ._parameters import Parameters
 from .families import FAMILIES, Family, Noiseless
-from .stopping import Cooldown, EpochLine, InverseScaling, Stopping, StopWhenConverged
+from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 
 
 class Settings(Parameters):
@@ -96,7 +96,7 @@ class Settings(Parameters):
 
     def _own_callbacks(self, quiet: bool) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        cooldown = Cooldown(self.max_iter) if self.learning_rate == "cooldown" else None
+        cooldown = self.max_iter if self.learning_rate == "cooldown" else None
         stopping = Stopping(
             self.early_stopping, self.tol, self.n_iter_no_change, adaptive, cooldown
         )

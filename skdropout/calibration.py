@@ -132,4 +132,6 @@ def folds(n_rows: int, rng: np.random.RandomState, groups: np.ndarray | None) ->
     if groups is not None:
         order = order[np.argsort(groups[order], kind="stable")]
     n_used = int(np.clip(-(-_N_FOLDS * _ENOUGH_ROWS // n_rows), 1, _N_FOLDS))
+    # Folds of one size, so that their networks can be one stack; the rows left over are in none.
+    order = order[: n_rows - n_rows % _N_FOLDS]
     return [np.sort(order[fold::_N_FOLDS]) for fold in range(n_used)]

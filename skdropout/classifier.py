@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -289,7 +289,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         index = np.searchsorted(self.classes_, y)
         return index.astype(np.float32 if len(self.classes_) == 2 else np.int64)
 
-    def _make_likelihood(self, n_members: int | None = None) -> Likelihood:
+    def _make_likelihood(self) -> Likelihood:
         if len(self.classes_) == 2:
             return BinaryLikelihood()
         return CategoricalLikelihood(len(self.classes_))
@@ -486,10 +486,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     def _temperature(self) -> float:
         return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
 
-    def _calibration(self, held_out: Iterator[HeldOut]) -> dict[str, Any] | None:
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
         logits, targets, weights = [], [], []
         for part in held_out:
-            raw = torch.cat(list(part.raws.values())).double().cpu()
+            raw = torch.cat(part.raws).double().cpu()
             if len(self.classes_) == 2:
                 raw = torch.cat([torch.zeros_like(raw), raw], -1)
             logits.append(raw.numpy())

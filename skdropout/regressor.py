@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -352,12 +352,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         columns = y.reshape(len(y), -1)
         return ((columns - self._y_mean) / self._y_scale).astype(np.float32)
 
-    def _make_likelihood(self, n_members: int | None = None) -> Likelihood:
-        n_members = n_members or self.n_members
+    def _make_likelihood(self) -> Likelihood:
         if self.loss == "poisson":
             means = torch.from_numpy(self._mean_count.astype(np.float32))
-            return PoissonLikelihood(n_members, means)
-        return _GAUSSIAN[self.noise](n_members, self.n_outputs_)
+            return PoissonLikelihood(self.n_members, means)
+        return _GAUSSIAN[self.noise](self.n_members, self.n_outputs_)
 
     # ---- prediction ----------------------------------------------------------------------
 
@@ -374,8 +373,8 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         std = std * self._scale()
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _components(self, raws: dict[int, Tensor], likelihood: Likelihood) -> Mixture:
-        parts = [likelihood.distribution(raw, member) for member, raw in raws.items()]
+    def _components(self, raws: list[Tensor], likelihood: Likelihood) -> Mixture:
+        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
         means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
         if isinstance(likelihood, PoissonLikelihood):
             return PoissonMixture(means)
@@ -383,12 +382,12 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)
 
     def _mixture(self, raws: list[Tensor]) -> Mixture:
-        return self._rescaled(self._components(dict(enumerate(raws)), self.net_.criterion_), None)
+        return self._rescaled(self._components(raws, self.net_.criterion_), None)
 
     def _sampled_mixture(
         self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
     ) -> Mixture:
-        components = self._components(dict(enumerate(raws)), self.net_.criterion_).take(functions)
+        components = self._components(raws, self.net_.criterion_).take(functions)
         return self._rescaled(components, mean)
 
     # ---- calibration ---------------------------------------------------------------------
@@ -405,7 +404,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         # The spread of counts follows from their mean.
         return self.loss != "poisson"
 
-    def _calibration(self, held_out: Iterator[HeldOut]) -> dict[str, Any] | None:
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
         mixtures: list[NormalMixture] = []
         targets, weights = [], []
         for part in held_out:

@@ -11,7 +11,7 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. Files of one floor know nothing of each other.
 FLOORS = [
-    {"families/_noise"},
+    {"families/_noise", "families/_members"},
     {"families/_base"},
     {"families/_posterior"},
     {"families/*"},
@@ -22,16 +22,17 @@ FLOORS = [
         "rows",
         "backprop",
         "flat_parameters",
+        "histories",
         "sparsity",
         "uncertainty",
         "metrics/referral",
         "_device",
         "_random",
     },
-    {"draws", "mixture", "_frames", "_parameters"},
+    {"draws", "mixture", "elastic_net", "leaving", "_frames", "_parameters"},
     {"calibration"},
     {"training"},
-    {"stopping"},
+    {"stopping", "stacking"},
     {"_settings"},
     {"_prediction"},
     {"_base"},
