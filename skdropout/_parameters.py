@@ -52,6 +52,7 @@ class Parameters:
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    calibrate: bool = False
     device: str = "auto"
     callbacks: Any = None
 
@@ -69,7 +70,7 @@ class Parameters:
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cooldown"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -89,6 +90,7 @@ class Parameters:
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "calibrate": ["boolean"],
         "device": [str],
         "callbacks": [list, tuple, None],
     }

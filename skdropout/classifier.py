@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
@@ -14,9 +16,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP
+from ._base import DropoutMLP, HeldOut
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
+from .calibration import class_log_prob, temperature_of_logits, top_calibration_error
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
 from .rows import as_tensor
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
@@ -69,10 +72,13 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
     batch_size : int or "auto", default="auto"
         Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule of the step size, for ``solver="sgd"`` only. "invscaling" divides
-        `learning_rate_init` by ``t_ ** power_t``; "adaptive" divides the step size by five each
-        time that training would stop.
+    learning_rate : {"constant", "invscaling", "adaptive", "cooldown"}, default="constant"
+        Schedule of the step size. "cooldown" keeps it until training would stop, or half of
+        `max_iter` is over; then it falls on a straight line towards zero, for as many epochs as
+        there were until then, and training ends. The others are scikit-learn's. "invscaling" and
+        "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
+        ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
+        stop.
     learning_rate_init : float, default=0.001
         First step size.
     power_t : float, default=0.5
@@ -110,6 +116,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Keeps Adam from dividing by zero.
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
+    calibrate : bool, default=False
+        Divide the logits of every draw by one temperature, chosen by likelihood on rows that were
+        new to a network: those that `early_stopping` holds out, or else each fifth of the rows in
+        turn, held out from networks that are trained beside the model for this alone. The model
+        itself loses no row. Tables of more than 1,000 rows need fewer such networks, from 5,000
+        rows on one.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
@@ -161,6 +173,11 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Share of the weights that the noise family has switched off.
     sparsity_per_layer_ : ndarray of shape (n_layers - 1,)
         The same for each linear map.
+    calibration_ : dict or None
+        What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
+        and mean log probability and expected calibration error of those rows,
+        "log_prob_before", "log_prob_after", "ece_before" and "ece_after". None without it, and
+        with fewer than ten rows.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -451,7 +468,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
             target = target.to(raws[0].device)
-            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
+            cooled = {member: raw / self._temperature() for member, raw in enumerate(raws)}
+            return (mixture_log_prob(likelihood, cooled, target).cpu().numpy(),)
 
         target = as_tensor(self._encode_target(y))
         if target.is_floating_point() and X.dtype == np.float64:
@@ -463,8 +481,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
-        likelihood = self.net_.criterion_
-        members = [likelihood.distribution(raw, member).probs for member, raw in raws.items()]
+        likelihood, divisor = self.net_.criterion_, self._temperature()
+        members = [
+            likelihood.distribution(raw / divisor, member).probs for member, raw in raws.items()
+        ]
         probabilities = members[0] if len(members) == 1 else torch.cat(members)
         return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
 
@@ -474,3 +494,39 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         if probabilities.shape[-1] > 1:
             return probabilities
         return torch.cat([1 - probabilities, probabilities], -1)
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _temperature(self) -> float:
+        return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
+
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        logits, targets, weights = [], [], []
+        for part in held_out:
+            raw = torch.cat(part.raws).double().cpu()
+            if len(self.classes_) == 2:
+                raw = torch.cat([torch.zeros_like(raw), raw], -1)
+            logits.append(raw.numpy())
+            targets.append(part.rows.y.cpu().numpy().astype(int))
+            weights.append(part.weight)
+        if not logits:
+            return None
+        temperature = temperature_of_logits(logits, targets, weights)
+        cooled = [raw / temperature for raw in logits]
+        return {
+            "method": "held-out part" if self.early_stopping else "out-of-fold",
+            "n_rows": sum(map(len, targets)),
+            "temperature": temperature,
+            **_report("before", logits, targets),
+            **_report("after", cooled, targets),
+        }
+
+
+def _report(when: str, logits: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:
+    """Mean log probability of held-out rows, and their expected calibration error."""
+    probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
+    log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
+    return {
+        f"log_prob_{when}": float(np.concatenate(log_prob).mean()),
+        f"ece_{when}": top_calibration_error(probabilities, np.concatenate(targets)),
+    }
