@@ -124,18 +124,43 @@ def _through_target_transform(
         )
     mean = np.asarray(inner.mean)
     columns = mean.reshape(len(mean), -1)
-    probes = np.linspace(-2.0, 2.0, 9)[:, None] * np.ones(columns.shape[1])
-    values = fitted.transformer_.inverse_transform(probes)
-    scale = (values[-1] - values[0]) / 4.0
-    if not np.allclose(values, values[4] + probes * scale, rtol=1e-6, atol=1e-9 * np.ptp(values)):
-        raise ValueError(
-            "predict_uncertainty: the target transform "
-            f"{type(fitted.transformer_).__name__} is not linear, so a variance cannot be taken "
-            "back to the units of y; predict on the transformed scale, or sample"
-        )
+    shift, scale = linear_target_transform(fitted, columns.shape[1], "predict_uncertainty")
     epistemic, aleatoric = (
         np.asarray(part).reshape(len(mean), -1) * scale**2 for part in inner[2:]
     )
     # The total is added up last: scaled by itself it could differ in the last bit.
-    scaled = Uncertainty(columns * scale + values[4], epistemic + aleatoric, epistemic, aleatoric)
+    scaled = Uncertainty(columns * scale + shift, epistemic + aleatoric, epistemic, aleatoric)
     return Uncertainty(*(part.reshape(mean.shape) for part in scaled))
+
+
+def linear_target_transform(
+    fitted: TransformedTargetRegressor, n_outputs: int, caller: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The transform ``y = t * scale + shift`` that takes predictions back to the units of y.
+
+    Parameters
+    ----------
+    fitted : TransformedTargetRegressor
+    n_outputs : int
+    caller : str
+        Who asks.
+
+    Returns
+    -------
+    shift, scale : ndarray of shape (n_outputs,)
+
+    Raises
+    ------
+    ValueError
+        If the transform is not linear.
+    """
+    probes = np.linspace(-2.0, 2.0, 9)[:, None] * np.ones(n_outputs)
+    values = fitted.transformer_.inverse_transform(probes)
+    scale = (values[-1] - values[0]) / 4.0
+    if not np.allclose(values, values[4] + probes * scale, rtol=1e-6, atol=1e-9 * np.ptp(values)):
+        raise ValueError(
+            f"{caller}: the target transform "
+            f"{type(fitted.transformer_).__name__} is not linear, so a variance cannot be taken "
+            "back to the units of y; predict on the transformed scale, or sample"
+        )
+    return values[4], scale
