@@ -8,13 +8,12 @@ weight of two is the same as the row written twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..proper_scores import interval_loss, normal_mixture_crps, normal_mixture_log_density
-from ..proper_scores import sample_crps as crps_of_samples
+from ..mixture import NormalMixture
+from ..proper_scores import interval_loss, sample_crps
 from ._checks import checked_finite, checked_target, checked_weight, mean_over_rows
 
 
@@ -55,7 +54,11 @@ def log_predictive_density_score(
     -1.168939
     """
     name = "log_predictive_density_score"
-    return _of_mixtures(name, normal_mixture_log_density, y_true, mean, std, sample_weight)
+    mixture, y = _checked_mixture(name, y_true, mean, std)
+    if not mixture.noise.all():
+        raise ValueError(f"{name}: std must be positive, got 0")
+    scores = mixture.log_prob(y.reshape(-1, 1)).reshape(y.shape)
+    return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
 
 
 def crps_loss(y_true: Any, mean: Any, std: Any, *, sample_weight: Any = None) -> float:
@@ -99,7 +102,9 @@ def crps_loss(y_true: Any, mean: Any, std: Any, *, sample_weight: Any = None) ->
     >>> crps_loss([3.0, 1.0], [0.0, 0.0], 0.0)
     2.0
     """
-    return _of_mixtures("crps_loss", normal_mixture_crps, y_true, mean, std, sample_weight)
+    mixture, y = _checked_mixture("crps_loss", y_true, mean, std)
+    scores = mixture.crps(y.reshape(-1, 1)).reshape(y.shape)
+    return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
 
 
 def sample_crps_loss(y_true: Any, samples: Any, *, sample_weight: Any = None) -> float:
@@ -134,7 +139,7 @@ def sample_crps_loss(y_true: Any, samples: Any, *, sample_weight: Any = None) ->
     --------
     >>> from skdropout.metrics import sample_crps_loss
     >>> sample_crps_loss([1.0], [[0.0, 1.0, 2.0, 5.0]])
-    0.4375
+    0.5
     """
     name = "sample_crps_loss"
     y = checked_target(name, y_true)
@@ -144,7 +149,7 @@ def sample_crps_loss(y_true: Any, samples: Any, *, sample_weight: Any = None) ->
             f"{name}: samples must have the shape of y_true, {y.shape}, and an axis of draws after "
             f"it, got {values.shape}"
         )
-    scores = crps_of_samples(values.reshape(-1, values.shape[-1]), y.ravel())
+    scores = sample_crps(values.reshape(-1, values.shape[-1]), y.ravel())
     return mean_over_rows(scores.reshape(y.shape), checked_weight(sample_weight, len(y)))
 
 
@@ -239,14 +244,10 @@ def interval_score_loss(
     return scores[0] if single else np.array(scores)
 
 
-def _of_mixtures(
-    name: str,
-    score: Callable[..., np.ndarray],
-    y_true: Any,
-    mean: Any,
-    std: Any,
-    sample_weight: Any,
-) -> float:
+def _checked_mixture(
+    name: str, y_true: Any, mean: Any, std: Any
+) -> tuple[NormalMixture, np.ndarray]:
+    """A mixture in which each target, of whatever row and output, is a row; and the targets."""
     y = checked_target(name, y_true)
     means = checked_finite(name, "mean", np.asarray(mean, dtype=np.float64))
     stds = checked_finite(name, "std", np.asarray(std, dtype=np.float64))
@@ -257,20 +258,16 @@ def _of_mixtures(
         )
     if not means.size:
         raise ValueError(f"{name}: mean must hold at least one component, got {means.shape}")
-    least, allowed = (
-        (stds > 0, "positive") if score is normal_mixture_log_density else (stds >= 0, "at least 0")
-    )
-    if not least.all():
-        raise ValueError(f"{name}: std must be {allowed}, got {stds.min():g}")
+    if not (stds >= 0).all():
+        raise ValueError(f"{name}: std must not be negative, got {stds.min():g}")
     try:
         stds = np.broadcast_to(stds, means.shape)
     except ValueError as error:
         raise ValueError(
             f"{name}: std of shape {stds.shape} cannot be broadcast to mean of shape {means.shape}"
         ) from error
-    components = means.reshape(-1, y.size), stds.reshape(-1, y.size)
-    scores = score(*components, y.ravel()).reshape(y.shape)
-    return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
+    means, stds = (values.reshape(-1, y.size, 1) for values in (means, stds))
+    return NormalMixture(means, stds**2), y
 
 
 def _checked_interval(

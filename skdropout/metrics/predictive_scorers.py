@@ -14,12 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import brier_score_loss
 
-from ..proper_scores import interval_loss, normal_mixture_crps, normal_mixture_log_density
+from ..mixture import NormalMixture
+from ..proper_scores import interval_loss
 from ..wrapped import linear_target_transform, unwrap
 from ._checks import checked_weight, mean_over_rows
 from ._scorer import WeightedScorer
@@ -172,10 +172,8 @@ def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         transformed, scale = _transformed(inner, y)
         density = _density_rows(inner.regressor_, X, transformed)
         return density - np.log(np.abs(scale)).sum()
-    mean, std = _normal(inner, X)
-    y = np.asarray(y, dtype=np.float64).reshape(mean.shape)
-    density = normal_mixture_log_density(mean.reshape(1, -1), std.reshape(1, -1), y.ravel())
-    return density.reshape(len(mean), -1).sum(1)
+    mixture = _normal(inner, X)
+    return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 
 def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
@@ -187,10 +185,8 @@ def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         transformed, scale = _transformed(inner, y)
         scores = _crps_rows(inner.regressor_, X, transformed)
         return scores.reshape(len(scores), -1) * np.abs(scale)
-    mean, std = _normal(inner, X)
-    y = np.asarray(y, dtype=np.float64).reshape(mean.shape)
-    scores = normal_mixture_crps(mean.reshape(1, -1), std.reshape(1, -1), y.ravel())
-    return scores.reshape(mean.shape)
+    mixture = _normal(inner, X)
+    return mixture.crps(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 
 def _interval_ends(estimator: Any, X: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -207,9 +203,9 @@ def _interval_ends(estimator: Any, X: Any, level: float) -> tuple[np.ndarray, np
         # A transform that falls exchanges the ends.
         ends = np.sort(np.stack([first, second]) * scale + shift, axis=0)
         return ends[0], ends[1]
-    mean, std = _normal(inner, X)
-    half = norm.ppf((1 + level) / 2) * std
-    return mean - half, mean + half
+    tails = np.array([1 - level, 1 + level]) / 2
+    ends = _normal(inner, X).quantiles(tails)
+    return ends[..., 0], ends[..., 1]
 
 
 def _inside(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -228,16 +224,16 @@ def _transformed(fitted: TransformedTargetRegressor, y: Any) -> tuple[np.ndarray
     return ((columns - shift) / scale).reshape(y.shape), scale
 
 
-def _normal(inner: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of a regressor that has no distribution of its own."""
+def _normal(inner: Any, X: Any) -> NormalMixture:
+    """Normal distributions for a regressor that says no more than mean and deviation."""
     predict = getattr(inner, "predict", None)
     if is_classifier(inner) or predict is None or "return_std" not in _arguments(predict):
         raise TypeError(
             f"scorer: {type(inner).__name__} does not say how sure it is: it needs a regressor "
             "with predict(X, return_std=True), such as DropoutMLPRegressor"
         )
-    mean, std = predict(X, return_std=True)
-    return np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    mean, std = (np.asarray(values, dtype=np.float64) for values in predict(X, return_std=True))
+    return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
 
 
 def _arguments(function: Callable[..., Any]) -> Any:
