@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -59,10 +60,32 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Uncertainty:
         return _through_target_transform(fitted, X, **kwargs)
     if hasattr(fitted, "predict_uncertainty"):
         return fitted.predict_uncertainty(X, **kwargs)
-    raise TypeError(
-        f"predict_uncertainty: {type(fitted).__name__} neither has a predict_uncertainty method "
-        "nor is a wrapper that is known here (Pipeline, a search, FrozenEstimator, "
-        "FixedThresholdClassifier, TunedThresholdClassifierCV, TransformedTargetRegressor)"
+    raise TypeError(f"predict_uncertainty: {no_uncertainty(fitted)}")
+
+
+def no_uncertainty(fitted: Any) -> str:
+    """Why a model, with its known wrappers taken off, has no uncertainty to split.
+
+    Parameters
+    ----------
+    fitted : object
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
+    if isinstance(fitted, CalibratedClassifierCV):
+        return (
+            "CalibratedClassifierCV maps the mean probabilities after the draws were averaged, so "
+            "what it predicts has no epistemic and no aleatoric part. Ask the networks inside, "
+            "[c.estimator for c in model.calibrated_classifiers_], whose probabilities are not "
+            "calibrated; or use predict_proba of the calibrated ones alone"
+        )
+    return (
+        f"{type(fitted).__name__} neither has a predict_uncertainty method nor is a wrapper that "
+        "is known here (Pipeline, a search, FrozenEstimator, FixedThresholdClassifier, "
+        "TunedThresholdClassifierCV, TransformedTargetRegressor)"
     )
 
 
