@@ -20,6 +20,7 @@ from sklearn.utils.validation import _check_sample_weight
 from ._device import resolve_device
 from ._prediction import Prediction
 from ._random import new_seed
+from ._rounds import fixed_draws
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
@@ -229,7 +230,7 @@ class DropoutMLP(Prediction, ABC):
             likelihood,
             plan=Plan(**options),
             validation=validation,
-            n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
+            n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
             callbacks=self._all_callbacks(),
             device=str(
                 resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)

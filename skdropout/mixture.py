@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy.special import gammaln, logsumexp, ndtr, ndtri, pdtr, pdtrik, xlogy
 
+from .monte_carlo import regression_error
 from .proper_scores import normal_mixture_crps, poisson_mixture_crps
 from .uncertainty import Uncertainty, regression_uncertainty
 
@@ -32,6 +33,16 @@ class Mixture(ABC):
     @abstractmethod
     def uncertainty(self) -> Uncertainty:
         """Mean and variance of a new observation, the variance split by cause."""
+
+    @abstractmethod
+    def error(self, n_members: int) -> Uncertainty:
+        """Standard errors of `uncertainty`, for components that are draws.
+
+        Parameters
+        ----------
+        n_members : int
+            Networks that the components are drawn from, as many from each, side by side.
+        """
 
     @abstractmethod
     def log_prob(self, y: np.ndarray) -> np.ndarray:
@@ -99,6 +110,9 @@ class NormalMixture(Mixture):
     def uncertainty(self) -> Uncertainty:
         return regression_uncertainty(self.means, self.noise, self.spread)
 
+    def error(self, n_members: int) -> Uncertainty:
+        return regression_error(self.means, self.noise, n_members)
+
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         variances = self.variances
         squares = (y - self.means) ** 2 / variances
@@ -140,6 +154,9 @@ class PoissonMixture(Mixture):
     def uncertainty(self) -> Uncertainty:
         # A Poisson distribution's variance is its mean.
         return regression_uncertainty(self.rates, self.rates)
+
+    def error(self, n_members: int) -> Uncertainty:
+        return regression_error(self.rates, self.rates, n_members)
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         return _log_mean_exp((xlogy(y, self.rates) - self.rates - gammaln(y + 1)).sum(-1))

@@ -16,6 +16,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.validation import _num_samples
 
+from ._rounds import fixed_draws
 from .uncertainty import entropy
 from .wrapped import no_uncertainty, predict_uncertainty, unwrap
 
@@ -120,7 +121,7 @@ def settled_classifier_scores(
     if uncertainty in ("total", "aleatoric", "entropy"):
         return np.asarray(parts.aleatoric)
     score = uncertainty if callable(uncertainty) else _PROBABILITY_SCORES[uncertainty]
-    n_functions = max(inner.n_draws, 1) * inner.n_members
+    n_functions = max(fixed_draws(inner.n_draws), 1) * inner.n_members
     chunks = [
         score(inner.sample_proba(_safe_indexing(inner_x, rows), n_functions)).mean(0)
         for rows in gen_batches(_num_samples(inner_x), _CHUNK)

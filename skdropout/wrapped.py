@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .uncertainty import Uncertainty
 
 
-def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Uncertainty:
+def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:
     """Uncertainty of a fitted model, through pipelines, searches and other wrappers.
 
     Parameters
@@ -27,11 +27,11 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Uncertainty:
     X : array-like of shape (n_samples, n_features)
         Rows as the outermost wrapper takes them.
     **kwargs
-        For the estimator's own `predict_uncertainty`: `measure`, `as_frame`.
+        For the estimator's own `predict_uncertainty`: `measure`, `as_frame`, `return_error`.
 
     Returns
     -------
-    Uncertainty or DataFrame
+    Uncertainty or DataFrame, or with ``return_error=True`` a pair
         As the estimator's own `predict_uncertainty` gives it.
 
     Raises
@@ -134,26 +134,33 @@ def _best(search: Any) -> Any:
     return search.best_estimator_
 
 
-def _through_target_transform(
-    fitted: TransformedTargetRegressor, X: Any, **kwargs: Any
-) -> Uncertainty:
+def _through_target_transform(fitted: TransformedTargetRegressor, X: Any, **kwargs: Any) -> Any:
     """Undo a linear transform ``t = (y - shift) / scale`` of the target."""
     check_is_fitted(fitted)
     inner = predict_uncertainty(fitted.regressor_, X, **kwargs)
-    if not isinstance(inner, Uncertainty):
-        raise ValueError(
-            "predict_uncertainty: as_frame=True is not available through a "
-            "TransformedTargetRegressor"
-        )
-    mean = np.asarray(inner.mean)
-    columns = mean.reshape(len(mean), -1)
-    shift, scale = linear_target_transform(fitted, columns.shape[1], "predict_uncertainty")
-    epistemic, aleatoric = (
-        np.asarray(part).reshape(len(mean), -1) * scale**2 for part in inner[2:]
+    if isinstance(inner, Uncertainty):
+        return _rescaled(fitted, inner)
+    if isinstance(inner, tuple):
+        uncertainty, error = inner
+        return _rescaled(fitted, uncertainty), _rescaled(fitted, error, is_error=True)
+    raise ValueError(
+        "predict_uncertainty: as_frame=True is not available through a TransformedTargetRegressor"
     )
-    # The total is added up last: scaled by itself it could differ in the last bit.
-    scaled = Uncertainty(columns * scale + shift, epistemic + aleatoric, epistemic, aleatoric)
-    return Uncertainty(*(part.reshape(mean.shape) for part in scaled))
+
+
+def _rescaled(
+    fitted: TransformedTargetRegressor, inner: Uncertainty, is_error: bool = False
+) -> Uncertainty:
+    shape = np.shape(inner.mean)
+    mean, total, epistemic, aleatoric = (np.reshape(part, (shape[0], -1)) for part in inner)
+    shift, scale = linear_target_transform(fitted, mean.shape[1], "predict_uncertainty")
+    epistemic, aleatoric = epistemic * scale**2, aleatoric * scale**2
+    if is_error:
+        parts = (mean * np.abs(scale), total * scale**2, epistemic, aleatoric)
+    else:
+        # The total is added up last: scaled by itself it could differ in the last bit.
+        parts = (mean * scale + shift, epistemic + aleatoric, epistemic, aleatoric)
+    return Uncertainty(*(part.reshape(shape) for part in parts))
 
 
 def linear_target_transform(
