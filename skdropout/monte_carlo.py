@@ -99,6 +99,8 @@ def variance_of_mean(influence: np.ndarray, n_members: int) -> np.ndarray:
     if n_draws == 1:
         return np.zeros(influence.shape[1:])
     members = influence.reshape(n_members, n_draws, *influence.shape[1:])
+    # From the first draw on: what is the same in all draws has no error, not even by rounding.
+    members = members - members[:, :1]
     return members.var(1, ddof=1).sum(0) / (n_draws * n_members**2)
 
 
