@@ -52,6 +52,7 @@ class Parameters:
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    calibrate: bool = False
     device: str = "auto"
     callbacks: Any = None
 
@@ -89,6 +90,7 @@ class Parameters:
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "calibrate": ["boolean"],
         "device": [str],
         "callbacks": [list, tuple, None],
     }

@@ -36,6 +36,22 @@ class PredictiveDistribution(DropoutMLP):
         raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
         """
 
+    @abstractmethod
+    def _sampled_mixture(
+        self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
+    ) -> Mixture:
+        """Mixture of new functions.
+
+        Parameters
+        ----------
+        raws : list of Tensor
+            As for `_mixture`.
+        functions : ndarray of int
+            Which functions, in order.
+        mean : ndarray of shape (rows, n_outputs)
+            Mean of the predictive distribution, which calibration leaves where it is.
+        """
+
     def _over_mixtures(
         self, X: np.ndarray, uncertain: str | None, function: Callable[..., tuple], *rows: Any
     ) -> tuple[np.ndarray, ...]:
@@ -218,12 +234,14 @@ class PredictiveDistribution(DropoutMLP):
         rng = local_random_state(random_state)
         plain = self._sampled_functions("sample_y", n_samples, rng)
 
-        def observe(raws: list[Tensor]) -> tuple[np.ndarray]:
+        (means,) = self._over_mixtures(X, None, lambda mixture: (mixture.mean(),))
+
+        def observe(raws: list[Tensor], mean: np.ndarray) -> tuple[np.ndarray]:
             turns = in_turns(len(raws), len(raws[0]), n_samples)
-            samples = self._mixture(raws).take(turns).sample(rng)
+            samples = self._sampled_mixture(raws, turns, mean).sample(rng)
             return (np.moveaxis(samples, 0, -1),)
 
-        return self._shaped(self._reduce(X, plain, observe)[0])
+        return self._shaped(self._reduce(X, plain, observe, means)[0])
 
     def log_prob(self, X: Any, y: Any) -> np.ndarray:
         """Log predictive density of each row's true target.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
@@ -14,9 +16,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP
+from ._base import DropoutMLP, HeldOut
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
+from .calibration import class_log_prob, temperature_of_logits, top_calibration_error
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
 from .rows import as_tensor
@@ -479,7 +482,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
             target = target.to(raws[0].device)
-            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
+            cooled = {member: raw / self._temperature() for member, raw in enumerate(raws)}
+            return (mixture_log_prob(likelihood, cooled, target).cpu().numpy(),)
 
         target = as_tensor(self._encode_target(y))
         if target.is_floating_point() and X.dtype == np.float64:
@@ -491,8 +495,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
-        likelihood = self.net_.criterion_
-        members = [likelihood.distribution(raw, member).probs for member, raw in raws.items()]
+        likelihood, divisor = self.net_.criterion_, self._temperature()
+        members = [
+            likelihood.distribution(raw / divisor, member).probs for member, raw in raws.items()
+        ]
         probabilities = members[0] if len(members) == 1 else torch.cat(members)
         return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
 
@@ -502,3 +508,39 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         if probabilities.shape[-1] > 1:
             return probabilities
         return torch.cat([1 - probabilities, probabilities], -1)
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _temperature(self) -> float:
+        return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
+
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        logits, targets, weights = [], [], []
+        for part in held_out:
+            raw = torch.cat(part.raws).double().cpu()
+            if len(self.classes_) == 2:
+                raw = torch.cat([torch.zeros_like(raw), raw], -1)
+            logits.append(raw.numpy())
+            targets.append(part.rows.y.cpu().numpy().astype(int))
+            weights.append(part.weight)
+        if not logits:
+            return None
+        temperature = temperature_of_logits(logits, targets, weights)
+        cooled = [raw / temperature for raw in logits]
+        return {
+            "method": "held-out part" if self.early_stopping else "out-of-fold",
+            "n_rows": sum(map(len, targets)),
+            "temperature": temperature,
+            **_report("before", logits, targets),
+            **_report("after", cooled, targets),
+        }
+
+
+def _report(when: str, logits: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:
+    """Mean log probability of held-out rows, and their expected calibration error."""
+    probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
+    log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
+    return {
+        f"log_prob_{when}": float(np.concatenate(log_prob).mean()),
+        f"ece_{when}": top_calibration_error(probabilities, np.concatenate(targets)),
+    }

@@ -128,6 +128,27 @@ class NormalMixture(Mixture):
         flat = normal_mixture_quantiles(self.means.reshape(n_components, -1), stds, probabilities)
         return flat.reshape(*shape, -1)
 
+    def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
+        """All standard deviations multiplied, of the components and between them.
+
+        Parameters
+        ----------
+        scale : float or ndarray of shape (n_outputs,)
+        centre : ndarray of shape (rows, n_outputs), optional
+            Where the means are drawn from or to; the mixture's mean by default.
+        """
+        if np.all(scale == 1):
+            return self
+        centre = self.mean() if centre is None else centre
+        square = np.square(scale)
+        means = centre + scale * (self.means - centre)
+        return NormalMixture(means, self.noise * square, self.spread * square)
+
+    def output(self, index: int) -> NormalMixture:
+        """The mixture of one output alone."""
+        noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
+        return NormalMixture(*(v[..., [index]] for v in (self.means, noise, spread)))
+
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
         return NormalMixture(self.means[components], noise[components], spread[components])

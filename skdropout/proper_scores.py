@@ -1,4 +1,4 @@
-"""Proper scores of each row: how good a predictive distribution was. NumPy and SciPy only.
+"""Scores: how good predictive distributions were, and how true probabilities. NumPy and SciPy only.
 
 Nothing is checked here; `skdropout.metrics` has the public functions.
 """
@@ -146,3 +146,16 @@ def interval_loss(lower: np.ndarray, upper: np.ndarray, y: np.ndarray, level: fl
     """
     missed = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
     return upper - lower + 2 / (1 - level) * missed
+
+
+def equal_width_bins(stated: np.ndarray, n_bins: int) -> np.ndarray:
+    """Bin of each probability over [0, 1], closed on the left, the last one on both sides."""
+    return np.minimum((stated * n_bins).astype(int), n_bins - 1)
+
+
+def binned_error(
+    stated: np.ndarray, came_true: np.ndarray, weight: np.ndarray, bins: np.ndarray
+) -> float:
+    """Mean distance between stated probabilities and shares that came true, over bins of rows."""
+    gaps = np.bincount(bins, weight * (stated - came_true))
+    return float(np.abs(gaps).sum() / weight.sum())

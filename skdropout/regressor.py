@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +14,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
+from ._base import HeldOut
 from ._predictive import PredictiveDistribution
+from .calibration import scale_of_std
 from .likelihood import (
     GaussianLikelihood,
     HeteroscedasticLikelihood,
@@ -21,6 +24,9 @@ from .likelihood import (
     PoissonLikelihood,
 )
 from .mixture import Mixture, NormalMixture, PoissonMixture
+
+# Confidence levels whose interval coverage `calibration_` tells.
+_LEVELS = (0.5, 0.9, 0.95)
 
 _GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
 
@@ -238,6 +244,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
 
     _: KW_ONLY
     dropout_rate: Any = 0.05
+    calibrate: bool = True
     learning_rate: str = "cooldown"
     learning_rate_init: float = 0.01
     loss: str = "squared_error"
@@ -363,13 +370,71 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 "follows from its mean; see predict_uncertainty(X).aleatoric"
             )
         std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
+        std = std * self._scale()
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _mixture(self, raws: list[Tensor]) -> Mixture:
-        likelihood = self.net_.criterion_
+    def _components(self, raws: list[Tensor], likelihood: Likelihood) -> Mixture:
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
         means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
         if isinstance(likelihood, PoissonLikelihood):
             return PoissonMixture(means)
         noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
         return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)
+
+    def _mixture(self, raws: list[Tensor]) -> Mixture:
+        return self._rescaled(self._components(raws, self.net_.criterion_), None)
+
+    def _sampled_mixture(
+        self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
+    ) -> Mixture:
+        components = self._components(raws, self.net_.criterion_).take(functions)
+        return self._rescaled(components, mean)
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _scale(self) -> np.ndarray | float:
+        return 1.0 if self.calibration_ is None else np.atleast_1d(self.calibration_["scale"])
+
+    def _rescaled(self, mixture: Mixture, mean: np.ndarray | None) -> Mixture:
+        return (
+            mixture.scaled(self._scale(), mean) if isinstance(mixture, NormalMixture) else mixture
+        )
+
+    def _can_calibrate(self) -> bool:
+        # The spread of counts follows from their mean.
+        return self.loss != "poisson"
+
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        mixtures: list[NormalMixture] = []
+        targets, weights = [], []
+        for part in held_out:
+            mixture = self._components(part.raws, part.likelihood)
+            assert isinstance(mixture, NormalMixture), "counts are not calibrated"
+            mixtures.append(mixture)
+            weights.append(part.weight)
+            targets.append(part.rows.y.numpy() * self._y_scale + self._y_mean)
+        if not mixtures:
+            return None
+        scale = scale_of_std(mixtures, targets, weights)
+        calibrated = [mixture.scaled(scale) for mixture in mixtures]
+        return {
+            "method": "held-out part" if self.early_stopping else "out-of-fold",
+            "n_rows": sum(map(len, targets)),
+            "scale": float(scale[0]) if self._y_ndim == 1 else scale,
+            **_report("before", mixtures, targets),
+            **_report("after", calibrated, targets),
+        }
+
+
+def _report(when: str, mixtures: list, targets: list[np.ndarray]) -> dict[str, Any]:
+    """Mean log density of held-out rows, and how many of them central intervals hold."""
+    log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
+    coverage = {}
+    for level in _LEVELS:
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        inside = []
+        for mixture, y in zip(mixtures, targets, strict=True):
+            lower, upper = np.moveaxis(mixture.quantiles(tails), -1, 0)
+            inside.append((y >= lower) & (y <= upper))
+        coverage[level] = float(np.concatenate(inside).mean())
+    return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}

@@ -43,6 +43,7 @@ BAD = {
     "beta_2": [-0.1, 1.0, NAN, "half", None],
     "epsilon": [0, -0.1, NAN, "small", None],
     "n_iter_no_change": [0, -1, 2.5, "many", None],
+    "calibrate": ["yes", 2, None],
     "device": [0, None, "banana", "cuda:banana", "meta"],
     "callbacks": [3, "banana", [3], [("name", 3)]],
     "class_weight": [3, "banana"],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from ..proper_scores import binned_error, equal_width_bins
 from ._checks import checked_weight
 
 _NAME = "expected_calibration_error"
@@ -109,17 +110,11 @@ def expected_calibration_error(
             f"{_NAME}: y_proba must have shape (n_samples,) or (n_samples, n_classes), got "
             f"{proba.shape}"
         )
-    bins = (
-        _equal_width(stated, n_bins)
-        if strategy == "uniform"
-        else _equal_weight(stated, weight, n_bins)
-    )
-    gaps = np.bincount(bins, weight * (stated - came_true), minlength=n_bins)
-    return float(np.abs(gaps).sum() / weight.sum())
-
-
-def _equal_width(stated: np.ndarray, n_bins: int) -> np.ndarray:
-    return np.minimum((stated * n_bins).astype(int), n_bins - 1)
+    if strategy == "uniform":
+        bins = equal_width_bins(stated, n_bins)
+    else:
+        bins = _equal_weight(stated, weight, n_bins)
+    return binned_error(stated, came_true, weight, bins)
 
 
 def _equal_weight(stated: np.ndarray, weight: np.ndarray, n_bins: int) -> np.ndarray:
