@@ -27,8 +27,10 @@ from tests.reference import quick
 from . import randomness
 
 LEVELS = [0.5, 0.9]
-# Trained for a hundred epochs, whatever the loss says.
+# Trained for a hundred epochs, whatever the loss says, and believed.
 OVERFITTED = {
+    "calibrate": False,
+    "learning_rate": "constant",
     "learning_rate_init": 0.01,
     "tol": 10.0,
     "n_iter_no_change": 100,
