@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ._random import local_random_state, new_seed
-from ._rounds import MOST_DRAWS, Rounds, precise
+from ._rounds import Rounds, needed_draws
 from ._settings import Settings
 from .draws import evaluate
 from .network import PlainStack
@@ -52,7 +52,7 @@ class Prediction(Settings, BaseEstimator):
         X : ndarray of shape (n_samples, n_features)
             Its dtype is the one of the computation.
         plain : PlainStack or Rounds
-            With rounds, each row leaves after the first in which it is known well enough.
+            With rounds, each row leaves after one in which it is known well enough.
         function : callable
             Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
             chunk's part of each of `rows`. Returns arrays with rows first.
@@ -71,25 +71,27 @@ class Prediction(Settings, BaseEstimator):
     def _reduce_in_rounds(
         self, X: np.ndarray, rounds: Rounds, function: Callable[..., tuple], *rows: Any
     ) -> tuple[np.ndarray, ...]:
-        pending, finished, results = np.arange(len(X)), [], []
-        for plain in rounds:
-            last, left = plain.n_draws == MOST_DRAWS, []
+        sizes = np.full(len(X), rounds.sizes[0])
+        finished, results = [], []
+        for size in rounds.sizes:
+            pending = np.flatnonzero(sizes == size)
+            if not len(pending):
+                continue
             with torch.inference_mode():
+                plain = rounds.stack.draw(size)
                 x = as_tensor(X[pending]).to(plain.layers[0].linear.weight.device)
                 for chunk, raws in evaluate(plain, x):
-                    done = np.ones(raws[0].shape[1], bool)
-                    done = done if last else precise(*self._with_error(raws))
-                    left.append(pending[chunk][~done])
-                    if not done.any():
+                    index = pending[chunk]
+                    if size < rounds.sizes[-1]:
+                        needed = needed_draws(*self._with_error(raws), size)
+                        sizes[index] = rounds.next_round(size, needed)
+                    done = np.flatnonzero(sizes[index] == size)
+                    if not len(done):
                         continue
-                    index = pending[chunk][done]
-                    kept = torch.from_numpy(np.flatnonzero(done)).to(raws[0].device)
+                    kept = torch.from_numpy(done).to(raws[0].device)
                     raws = [raw.index_select(1, kept) for raw in raws]
-                    finished.append(index)
-                    results.append(function(raws, *(values[index] for values in rows)))
-            pending = np.concatenate(left)
-            if not len(pending):
-                break
+                    finished.append(index[done])
+                    results.append(function(raws, *(values[index[done]] for values in rows)))
         order = np.argsort(np.concatenate(finished))
         return tuple(np.concatenate(parts)[order] for parts in zip(*results, strict=True))
 

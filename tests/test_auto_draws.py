@@ -78,21 +78,28 @@ def at(model, n_draws, call, X):
 
 
 def draws_of_rows(model, X):
-    """How many draws each row should get: the first round that is within the tolerance."""
-    needed = np.full(len(X), MOST_DRAWS)
-    for n_draws in reversed(ROUNDS[:-1]):
+    """How many draws each row should get, row by row and round by round."""
+    shares = []
+    for n_draws in ROUNDS:
         model.set_params(n_draws=n_draws)
         uncertainty, error = model.predict_uncertainty(X, return_error=True)
         # For two classes the standard error of one is that of the other.
         of_mean = error.mean[:, 1] if error.mean.ndim == 2 else error.mean
         of_std = error.epistemic / (2 * np.sqrt(uncertainty.epistemic))
-        good = np.maximum(of_mean, of_std) <= TOLERANCE * np.sqrt(uncertainty.total)
-        needed[good] = n_draws
+        shares.append(np.maximum(of_mean, of_std) / np.sqrt(uncertainty.total))
     model.set_params(n_draws="auto")
-    return needed
+    found = []
+    for row in np.transpose(shares):
+        position = 0
+        while row[position] > TOLERANCE and position < len(ROUNDS) - 1:
+            # Errors fall with the root of the draws: to the first round that should be enough.
+            needed = ROUNDS[position] * (row[position] / TOLERANCE) ** 2
+            position = next((k for k, n in enumerate(ROUNDS) if n >= needed), len(ROUNDS) - 1)
+        found.append(ROUNDS[position])
+    return np.array(found)
 
 
-def test_each_row_stops_at_the_first_round_that_is_good_enough(fitted):
+def test_each_row_gets_what_its_own_number_of_draws_gives(fitted):
     model, X = fitted
     needed = draws_of_rows(model, X)
     assert len(np.unique(needed)) >= 3
