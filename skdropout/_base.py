@@ -6,9 +6,10 @@ import copy
 import itertools
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,20 +18,48 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
 
 from ._device import resolve_device
 from ._prediction import Prediction
-from ._random import new_seed
+from ._random import local_random_state, new_seed
+from ._rounds import fixed_draws
+from .calibration import folds
+from .draws import evaluate
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
-from .stacking import Job, train_net
+from .stacking import Job, train_jobs, train_net
 from .training import DropoutNet, NonFiniteLossError, Plan
 
+# Draws of the networks that calibrate: a few per cent of error in the spread between them.
+_CALIBRATION_DRAWS = 50
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
 _VALIDATION_DRAWS = 10
+
+
+class HeldOut(NamedTuple):
+    """What networks say about rows that they were not trained on.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+        Theirs.
+    raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
+    rows : Rows
+    """
+
+    likelihood: Likelihood
+    raws: list[Tensor]
+    rows: Rows
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Of the rows; ones if they have none."""
+        weight = self.rows.weight
+        return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
 class DropoutMLP(Prediction, ABC):
@@ -55,6 +84,8 @@ class DropoutMLP(Prediction, ABC):
     @abstractmethod
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Target as the likelihood wants it."""
+
+    calibration_: dict[str, Any] | None
 
     @abstractmethod
     def _make_likelihood(self) -> Likelihood:
@@ -110,6 +141,7 @@ class DropoutMLP(Prediction, ABC):
                 net = job.net()
             self._train(net, job.rows, self.max_iter)
             self._warn_if_unfinished(net)
+            self._calibrate(job)
         return self
 
     def _job(
@@ -240,7 +272,7 @@ class DropoutMLP(Prediction, ABC):
             plan=Plan(**options),
             rows=rows,
             validation=validation,
-            n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
+            n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
             max_iter=self.max_iter,
             callbacks=tuple(self._all_callbacks()),
             device=str(device),
@@ -256,9 +288,67 @@ class DropoutMLP(Prediction, ABC):
             raise ValueError(self._divergence(error, rows)) from error
         self._accept(net, len(rows), n_before)
 
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _calibrate(self, job: Job) -> None:
+        """Set `calibration_` from rows that are new to the networks, if the user wants it."""
+        parts = self._fold_jobs(job)
+        self._set_calibration(job, parts, train_jobs([fold for fold, _ in parts]))
+
+    def _set_calibration(self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list) -> None:
+        """The same, given what `_fold_jobs` said and the nets that were trained so."""
+        self.calibration_ = None
+        if self.calibrate and self._can_calibrate():
+            self.calibration_ = self._calibration(self._held_out(job, parts, nets))
+
+    def _can_calibrate(self) -> bool:
+        """Whether there is a number to choose."""
+        return True
+
+    @abstractmethod
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        """Choose the one number by likelihood, and say what was done: `calibration_`."""
+
+    def _fold_jobs(self, job: Job) -> list[tuple[Job, np.ndarray]]:
+        """Networks to be trained without some rows of a job, and which rows these are."""
+        if not self.calibrate or job.validation is not None or not self._can_calibrate():
+            return []
+        rows, rng = job.rows, local_random_state(job.members[0].seed)
+        jobs = []
+        for part in folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None):
+            training = Rows(*rows[torch.from_numpy(np.delete(np.arange(len(rows)), part))])
+            if training.weight is not None:
+                training.weight = training.weight / training.weight.mean()
+            fold = self._make_job(training, None, new_seed(rng))
+            fold = replace(fold, callbacks=tuple(self._all_callbacks(quiet=True)))
+            jobs.append((fold, part))
+        return jobs
+
+    def _held_out(
+        self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list
+    ) -> Iterator[HeldOut]:
+        """Rows, and what networks say about them that were not trained on them."""
+        if job.validation is not None:
+            yield self._said(self.net_, job.validation)
+        for net, (_, part) in zip(nets, parts, strict=True):
+            if isinstance(net, NonFiniteLossError):
+                raise ValueError(self._divergence(net, job.rows)) from net
+            yield self._said(net, Rows(*job.rows[torch.from_numpy(part)]))
+
+    def _said(self, net: DropoutNet, rows: Rows) -> HeldOut:
+        stack = net.module_
+        n_draws = min(fixed_draws(self.n_draws), _CALIBRATION_DRAWS)
+        with torch.inference_mode():
+            plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
+            chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
+            raws = [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
+        return HeldOut(net.criterion_, raws, rows)
+
     def _accept(self, net: DropoutNet, n_rows: int, n_before: int = 0) -> None:
         """Take a trained net, and set the attributes that follow from it."""
         seen: int = getattr(self, "t_", 0) if n_before else 0
+        if not n_before:
+            self.calibration_ = None
         self.net_ = net
         self._set_training_attributes(net)
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows

@@ -32,21 +32,33 @@ class Stopping(Callback):
         Epochs without improvement before training stops.
     adaptive : bool
         Instead of stopping divide the learning rate by five, until it is below 1e-6.
+    cooldown : int, optional
+        Instead of stopping let the steps fall, see `Cooldown`. The most epochs that there can be.
     """
 
     def __init__(
-        self, early_stopping: bool, tol: float, n_iter_no_change: float, adaptive: bool = False
+        self,
+        early_stopping: bool,
+        tol: float,
+        n_iter_no_change: float,
+        adaptive: bool = False,
+        cooldown: int | None = None,
     ) -> None:
         self.early_stopping = early_stopping
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.adaptive = adaptive
+        self.cooldown = cooldown
 
     def on_train_begin(self, net: DropoutNet, **kwargs: Any) -> None:
         n_members = len(net.module_.members)
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.done_ = np.zeros(n_members, dtype=bool)
+        self.cooldown_ = None
+        if self.cooldown is not None:
+            self.cooldown_ = Cooldown(self.cooldown, n_members)
+            net.reset_steps()
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
@@ -70,7 +82,9 @@ class Stopping(Callback):
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
         self.done_ = self.waiting_ > self.n_iter_no_change
-        if self.adaptive and self.done_.any():
+        if self.cooldown_ is not None:
+            self.done_ = self.cooldown_.epoch_end(net, self.done_)
+        elif self.adaptive and self.done_.any():
             self._slow_down(net)
         net.converged_[living] = self.done_
         if net.failures_:
@@ -100,6 +114,8 @@ class Stopping(Callback):
         net.leave(leaving)
         for name in ("best_scores_", "waiting_", "done_", "average_", "n_smoothed_"):
             setattr(self, name, getattr(self, name)[kept])
+        if self.cooldown_ is not None:
+            self.cooldown_.select(kept)
         bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
         self.state_ = list(zip(_state(net), bests, strict=True))
 
@@ -113,7 +129,7 @@ class Stopping(Callback):
     def _slow_down(self, net: DropoutNet) -> None:
         slowed = self.done_ & (net.step_sizes() > 1e-6)
         if slowed.any():
-            net.slow_down(slowed, 1 / 5)
+            net.slow_down(np.where(slowed, 1 / 5, 1.0))
             self.waiting_[slowed] = 0
             self.done_ &= ~slowed
 
@@ -122,6 +138,48 @@ def _state(net: DropoutNet) -> list[torch.Tensor]:
     """Everything that training moves; each tensor has a leading member axis."""
     state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
     return [values.detach() for values in state]
+
+
+class Cooldown:
+    """Steps of one size until learning stalls or half of the epochs are over, then smaller ones.
+
+    They fall on a straight line towards zero, during as many epochs as there were until then.
+    Training ends there: at `n_epochs` at the latest. Each member does so by itself.
+
+    Parameters
+    ----------
+    n_epochs : int
+        The most there can be.
+    n_members : int
+    """
+
+    def __init__(self, n_epochs: int, n_members: int) -> None:
+        self.n_epochs, self.n_past_ = n_epochs, 0
+        # Epochs with falling steps that are still to come; -1 before they begin.
+        self.left_ = np.full(n_members, -1)
+
+    def epoch_end(self, net: DropoutNet, stalled: np.ndarray) -> np.ndarray:
+        """Choose the sizes of the next epoch's steps. Returns which members are done.
+
+        Parameters
+        ----------
+        net : DropoutNet
+        stalled : ndarray of bool of shape (members in training,)
+            Members whose training would stop here.
+        """
+        self.n_past_ += 1
+        falling = self.left_ >= 0
+        self.left_[falling] -= 1
+        half = self.n_past_ >= self.n_epochs - self.n_epochs // 2
+        self.left_[~falling & (stalled | half)] = min(self.n_past_, self.n_epochs - self.n_past_)
+        left = np.maximum(self.left_, 1)
+        if (self.left_ > 0).any():
+            net.slow_down(np.where(self.left_ > 0, left / (left + 1), 1.0))
+        return self.left_ == 0
+
+    def select(self, kept: np.ndarray) -> None:
+        """Forget the members that leave."""
+        self.left_ = self.left_[kept]
 
 
 class StopWhenConverged(Callback):

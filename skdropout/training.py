@@ -251,14 +251,22 @@ class DropoutNet(NeuralNet):
         own = mask_of(self.living_[leaving], len(self.n_epochs_))
         self.whole_.take(self._moving(), torch.from_numpy(leaving), own)
 
-    def slow_down(self, members: np.ndarray, factor: float) -> None:
-        """Multiply the step size of some of the members in training, given by a mask."""
-        if members.all():
+    def slow_down(self, factors: np.ndarray) -> None:
+        """Multiply the step sizes of the members in training: ``(members in training,)``."""
+        if (factors == factors[0]).all():
             (group,) = self.optimizer_.param_groups
-            group["lr"] *= factor
+            group["lr"] *= float(factors[0])
         else:
-            self.step_ratios_[self.living_[members]] *= factor
+            self.step_ratios_[self.living_] *= factors
             self._lay_out_steps()
+
+    def reset_steps(self) -> None:
+        """Give all members the step sizes of their plans."""
+        (group,) = self.optimizer_.param_groups
+        group["lr"] = self.plan.learning_rate_init
+        self.step_ratios_ = np.array([plan.learning_rate_init for plan in self.plans])
+        self.step_ratios_ /= self.plan.learning_rate_init
+        self._lay_out_steps()
 
     def step_sizes(self) -> np.ndarray:
         """Of the members in training."""
@@ -381,8 +389,7 @@ class DropoutNet(NeuralNet):
         rows = blocks.rows
         # Weights have mean one: their sum is the number of rows.
         self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(rows)))
-        # Adam sets the size of its steps itself.
-        scale = self.criterion_.gradient_scale() if self.plan.solver == "sgd" else None
+        scale = self.criterion_.gradient_scale()
         self.gradient_scale_ = None if scale is None else self.flat_.by_member(scale)
         for index in blocks:
             y, weight = rows.y[index], None if rows.weight is None else rows.weight[index]
@@ -486,7 +493,7 @@ class DropoutNet(NeuralNet):
         """Set the gradients and return the raw outputs."""
         self.flat_.gradient.zero_()
         raw = self.module_(x, self.noise_)
-        losses = self.criterion_.loss(raw, y)
+        losses = self.criterion_.objective(raw, y)
         # Members share no parameters: the gradient of their sum is each one's own.
         (losses if weight is None else losses * weight).mean(1).sum().backward()
         for linear in self.module_.linears:

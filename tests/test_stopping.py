@@ -13,7 +13,13 @@ from skdropout.stopping import _SMOOTHING
 from skdropout.training import DropoutNet
 from tests.reference import ESTIMATORS, quick, target
 
-STOPPING = {"early_stopping": True, "learning_rate_init": 0.02, "random_state": 0, "n_draws": 10}
+STOPPING = {
+    "early_stopping": True,
+    "calibrate": False,
+    "learning_rate_init": 0.02,
+    "random_state": 0,
+    "n_draws": 10,
+}
 
 
 def _split(X, y):
