@@ -37,7 +37,7 @@ INTRO = """A search over {n_rates} candidates and {folds} folds, {epochs} epochs
 layer of {width} units, Adam, log loss, no refit. The candidates of `skdropout` and of skorch
 are dropout rates; `MLPClassifier` has none and searches over as many values of `alpha`. The
 batched search runs in one process with one thread (n_jobs=None) and in two (n_jobs=2), the others
-in two processes with one thread each. Every search runs once before the clock starts, then in turns,
+in two processes with one thread each. Every search runs once before the clock starts, then in turns
 {repeats} times. Times are medians in seconds, scoring included. A ratio is the other's time
 through that of the batched search with n_jobs=2 in the same round: the median of the rounds,
 their range in brackets. Above 1 the batched search is faster; the targets are for batch 32.
@@ -183,7 +183,11 @@ def main() -> None:
     with threads(1):
         for label, rows, length in (
             (f"breast cancer {X.shape}", (X, y), epochs),
-            (f"{LARGER} {X_larger.shape}, {larger_epochs} epochs", (X_larger, y_larger), larger_epochs),
+            (
+                f"{LARGER} {X_larger.shape}, {larger_epochs} epochs",
+                (X_larger, y_larger),
+                larger_epochs,
+            ),
         ):
             for batch in (32,) if length == larger_epochs else (32, 200):
                 turns = contestants(*rows, batch, length, n_rates)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import joblib
+import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
@@ -35,6 +36,8 @@ class Prepared(NamedTuple):
     network : DropoutMLP
         The estimator itself, or its last step.
     job : Job
+    parts : list of (Job, ndarray of int)
+        Networks that calibrate it, and the rows that are new to each.
     seconds : float
         That this took.
     """
@@ -42,7 +45,13 @@ class Prepared(NamedTuple):
     estimator: Any
     network: DropoutMLP
     job: Job
+    parts: list[tuple[Job, np.ndarray]]
     seconds: float
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All networks to be trained."""
+        return [self.job, *(job for job, _ in self.parts)]
 
 
 class _Call(NamedTuple):
@@ -88,18 +97,21 @@ class Preparation:
         if network.callbacks:
             return "it has callbacks"
         call = self._call(estimator, network, parameters, split)
-        job = network._job(call.X, call.y, **call.fit_params)
-        job = replace(
-            job,
-            rows=self._shared(job.rows, split),
-            validation=None if job.validation is None else self._shared(job.validation, split),
-            # Lines of many networks at once would tell nobody anything; the search has a bar.
-            callbacks=tuple(pair for pair in job.callbacks if pair[0] != "epoch_line"),
-        )
-        return Prepared(estimator, network, job, time.perf_counter() - start)
+        job = self._shared(network._job(call.X, call.y, **call.fit_params), split)
+        # Lines of many networks at once would tell nobody anything; the search has a bar.
+        quiet = tuple(pair for pair in job.callbacks if pair[0] != "epoch_line")
+        job = replace(job, callbacks=quiet)
+        parts = [(self._shared(part, split), rows) for part, rows in network._fold_jobs(job)]
+        return Prepared(estimator, network, job, parts, time.perf_counter() - start)
 
-    def _shared(self, rows: Rows, split: int) -> Rows:
-        """The same rows, in memory already if another candidate has them."""
+    def _shared(self, job: Job, split: int) -> Job:
+        """The same job; its rows are those in memory already if another candidate has them."""
+        validation = job.validation
+        if validation is not None:
+            validation = self._shared_rows(validation, split)
+        return replace(job, rows=self._shared_rows(job.rows, split), validation=validation)
+
+    def _shared_rows(self, rows: Rows, split: int) -> Rows:
         seen = self.rows.setdefault(split, [])
         for others in seen:
             if others.same_as(rows):

@@ -7,27 +7,27 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..stacking import TrainedStack
+from ..stacking import TrainedStack, take_net
 from ..training import DropoutNet, NonFiniteLossError
 from ._candidates import Prepared
 
 
 class Take:
-    """Stands in for an estimator's `fit`: takes the network that was trained in a stack.
+    """Stands in for an estimator's `fit`: takes the networks that were trained in stacks.
 
     Parameters
     ----------
     prepared : Prepared
-    stack : TrainedStack
-    number : int
-        Of the job in the stack.
+    trained : list of (TrainedStack, int)
+        For each of its jobs the stack and the number there.
     """
 
-    def __init__(self, prepared: Prepared, stack: TrainedStack, number: int) -> None:
-        self.estimator, self.network, job, _ = prepared
+    def __init__(self, prepared: Prepared, trained: list[tuple[TrainedStack, int]]) -> None:
+        self.estimator, self.network = prepared.estimator, prepared.network
         self.steps = getattr(self.estimator, "steps", None)
-        self.n_rows, self.rows = len(job.rows), job.rows
-        self.stack, self.number = stack, number
+        self.job, self.parts = prepared.job, prepared.parts
+        self.trained: list[tuple[TrainedStack, int]] | None = trained
+        self.nets: list[DropoutNet | NonFiniteLossError] = []
 
     def __call__(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         # From here on the estimator is as any other.
@@ -35,25 +35,25 @@ class Take:
         if isinstance(self.estimator, Pipeline):
             # The candidate's parameters may have replaced fitted steps by unfitted ones.
             self.estimator.steps = self.steps
-        outcome = self.outcome()
-        if isinstance(outcome, str):
-            raise ValueError(outcome)
-        self.network._accept(outcome, self.n_rows)
-        self.network._warn_if_unfinished(outcome)
+        net, *others = self._take()
+        network, job = self.network, self.job
+        if isinstance(net, NonFiniteLossError):
+            raise ValueError(network._divergence(net, job.rows)) from net
+        network._accept(net, len(job.rows))
+        network._warn_if_unfinished(net)
+        network._set_calibration(job, self.parts, others)
         return self.estimator
 
-    def outcome(self) -> DropoutNet | str:
-        """The network alone, or why there is none."""
-        if isinstance(self.stack, TrainedStack):
-            try:
-                return self.stack[self.number]
-            except NonFiniteLossError as error:
-                return self.network._divergence(error, self.rows)
-        return self.stack
+    def _take(self) -> list[DropoutNet | NonFiniteLossError]:
+        if self.trained is not None:
+            self.nets = [take_net(stack, number) for stack, number in self.trained]
+            self.trained = None
+        return self.nets
 
     def __getstate__(self) -> dict:
-        # Another process gets this network, not the stack and the rows.
-        return {**vars(self), "stack": self.outcome(), "rows": None}
+        # Another process gets these networks, not their stacks.
+        self._take()
+        return vars(self).copy()
 
 
 class Dealer:

@@ -121,7 +121,7 @@ class _Batched:
 
     def _hand(self, dealer: Dealer, found: list[Prepared | None]) -> list:
         ready = [prepared for prepared in found if prepared is not None]
-        jobs = [prepared.job for prepared in ready]
+        jobs = [job for prepared in ready for job in prepared.jobs]
         trained = iter(train_all(jobs, self.n_jobs, self.pre_dispatch, self.verbose))
         hand: list[Any] = []
         for prepared in found:
@@ -129,10 +129,11 @@ class _Batched:
                 hand.append(None)
                 dealer.seconds.append(0.0)
                 continue
-            stack, number, seconds = next(trained)
-            vars(prepared.estimator)["fit"] = Take(prepared, stack, number)
+            own = [next(trained) for _ in prepared.jobs]
+            take = Take(prepared, [(stack, number) for stack, number, _ in own])
+            vars(prepared.estimator)["fit"] = take
             hand.append(prepared.estimator)
-            dealer.seconds.append(prepared.seconds + seconds)
+            dealer.seconds.append(prepared.seconds + sum(seconds for *_, seconds in own))
         return hand
 
     def _format_results(self, candidate_params: Any, n_splits: int, out: list, *args: Any) -> dict:
