@@ -197,7 +197,7 @@ class _MemberLayer:
 
 
 def _summed(left: Tensor, right: Tensor) -> Tensor:
-    """Products of two sets ``(n_raw, rows, units)``, summed over units: ``(rows, n_raw, n_raw)``."""
+    """Sums over units of products of ``(n_raw, rows, units)``: ``(rows, n_raw, n_raw)``."""
     if len(left) == 1:
         return (left * right).sum(-1).view(-1, 1, 1)
     return torch.matmul(left.transpose(0, 1), right.permute(1, 2, 0))
