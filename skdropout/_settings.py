@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 
 from ._parameters import Parameters
 from .families import FAMILIES, Family, Noiseless
-from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
+from .stopping import Cooldown, EpochLine, InverseScaling, Stopping, StopWhenConverged
 
 
 class Settings(Parameters):
@@ -55,7 +55,7 @@ class Settings(Parameters):
 
     def _batch_size(self, n_rows: int) -> int:
         if isinstance(self.batch_size, str):
-            return min(200, n_rows)
+            return self._auto_batch_size(n_rows)
         if self.batch_size > n_rows:
             warnings.warn(
                 f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
@@ -63,6 +63,10 @@ class Settings(Parameters):
                 stacklevel=4,
             )
         return min(self.batch_size, n_rows)
+
+    @staticmethod
+    def _auto_batch_size(n_rows: int) -> int:
+        return min(200, n_rows)
 
     def _all_callbacks(self) -> list:
         """Our callbacks and the user's, stopping last so that all see the last epoch."""
@@ -86,7 +90,10 @@ class Settings(Parameters):
 
     def _own_callbacks(self) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        stopping = Stopping(self.early_stopping, self.tol, self.n_iter_no_change, adaptive)
+        cooldown = Cooldown(self.max_iter) if self.learning_rate == "cooldown" else None
+        stopping = Stopping(
+            self.early_stopping, self.tol, self.n_iter_no_change, adaptive, cooldown
+        )
         callbacks: list = [("stopping", stopping)]
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))

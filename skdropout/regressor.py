@@ -6,23 +6,27 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import validate_parameter_constraints
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP
-from ._frames import uncertainty_frame
-from ._prediction import interleave
-from ._random import local_random_state
-from .likelihood import GaussianLikelihood, Likelihood
-from .mixture import normal_mixture_quantiles
-from .uncertainty import Uncertainty, regression_uncertainty
+from ._predictive import PredictiveDistribution
+from .likelihood import (
+    GaussianLikelihood,
+    HeteroscedasticLikelihood,
+    Likelihood,
+    PoissonLikelihood,
+)
+from .mixture import Mixture, NormalMixture, PoissonMixture
+
+_GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
 
 
 @dataclass(eq=False, repr=False)
-class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
+class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     """A multi-layer perceptron regressor with dropout that says how sure it is.
 
     It takes the place of scikit-learn's `MLPRegressor`. Dropout stays on at prediction: `n_draws`
@@ -65,12 +69,16 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     l1_ratio : float, default=0.0
         Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
     batch_size : int or "auto", default="auto"
-        Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule of the step size, for ``solver="sgd"`` only. "invscaling" divides
-        `learning_rate_init` by ``t_ ** power_t``; "adaptive" divides the step size by five each
-        time that training would stop.
-    learning_rate_init : float, default=0.001
+        Rows per step of the optimizer. "auto" is ``n_samples // 20``, but at least 16 and at most
+        200: twenty steps an epoch for tables of some hundred to 4,000 rows.
+    learning_rate : {"constant", "invscaling", "adaptive", "cooldown"}, default="cooldown"
+        Schedule of the step size. "cooldown" keeps it until training would stop, or half of
+        `max_iter` is over; then it falls on a straight line towards zero, for as many epochs as
+        there were until then, and training ends. The others are scikit-learn's. "invscaling" and
+        "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
+        ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
+        stop.
+    learning_rate_init : float, default=0.01
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
@@ -112,6 +120,13 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         the network is large enough to gain from it.
     callbacks : list of skorch callbacks or None, default=None
         For people who know skorch. Copies of them take part in the training.
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        "squared_error" stands for a normal distribution, with noise as `noise` says. "poisson" is
+        for counts: the network predicts the logarithm of the expected count, `y` must not be
+        negative, and `noise` and `normalize_y` do not apply.
+    noise : {"homoscedastic", "heteroscedastic"}, default="homoscedastic"
+        Observation noise: one standard deviation per output, or one that the network predicts for
+        each row. Both are learned.
     normalize_y : bool, default=True
         Train on targets of mean zero and variance one, as in `GaussianProcessRegressor`. Every
         result is in the units of y either way.
@@ -144,7 +159,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     best_validation_score_ : float or None
         Highest of them, the score of the weights that were kept.
     out_activation_ : str
-        "identity".
+        "identity", or "exp" with ``loss="poisson"``.
     t_ : int
         Rows seen in training, each as often as it was seen.
     dropout_rates_ : ndarray
@@ -158,7 +173,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         The same for each linear map.
     noise_std_ : float or ndarray of shape (n_outputs_,)
         Learned standard deviation of the observation noise, in the units of y. A float if `y` had
-        one dimension. With several members the root of their mean variance.
+        one dimension. The root of the noise variance's mean over the members and, with
+        ``noise="heteroscedastic"``, over the training rows. Not there with ``loss="poisson"``.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -174,10 +190,13 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     A fitted model is a fixed set of functions. Each draw is one network, the same for every row,
     so what a row gets depends neither on the rows beside it nor on how often it is asked.
 
-    The likelihood is Gaussian with one noise variance per output, the same for all rows. Given the
-    network it has a closed form, the mean squared residual of the noisy passes, and is set to it
-    at the end of each epoch. A prediction's variance is the draws' variance plus this noise.
-    `log_prob` is the log density of the mixture over the draws, per unit of y.
+    The likelihood is normal. With ``noise="homoscedastic"`` its variance has a closed form given
+    the network, the mean squared residual of the noisy passes, and is set to it at the end of each
+    epoch. With ``noise="heteroscedastic"`` the network has a second output for each column of `y`,
+    the logarithm of the variance over a common scale of that closed form, within +-3; while
+    training each row is weighed by a power of its variance, so that rows that are noisy at first
+    are fitted too. A prediction's variance is the draws' variance plus this noise. `log_prob` is
+    the log density of the mixture over the draws, per unit of y.
 
     Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
     the inputs first, as for any network.
@@ -192,6 +211,9 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
 
     Lakshminarayanan, Pritzel and Blundell (2017). Simple and scalable predictive uncertainty
     estimation using deep ensembles. NeurIPS.
+
+    Seitzer, Tavakoli, Antic and Martius (2022). On the pitfalls of heteroscedastic uncertainty
+    estimation with probabilistic neural networks. ICLR.
 
     Examples
     --------
@@ -216,10 +238,16 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
 
     _: KW_ONLY
     dropout_rate: Any = 0.05
+    learning_rate: str = "cooldown"
+    learning_rate_init: float = 0.01
+    loss: str = "squared_error"
+    noise: str = "homoscedastic"
     normalize_y: bool = True
 
     _parameter_constraints: ClassVar[dict] = {
-        **DropoutMLP._parameter_constraints,
+        **PredictiveDistribution._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+        "noise": [StrOptions(set(_GAUSSIAN))],
         "normalize_y": ["boolean"],
     }
 
@@ -227,6 +255,11 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    @staticmethod
+    def _auto_batch_size(n_rows: int) -> int:
+        # Twenty steps an epoch, in batches of 16 to 200 rows.
+        return min(max(n_rows // 20, 16), 200, n_rows)
 
     # ---- fit -----------------------------------------------------------------------------
 
@@ -263,6 +296,11 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 f"{type(self).__name__}: y has shape {y.shape}, but the model was fitted to "
                 f"{self.n_outputs_} outputs"
             )
+        if self.loss == "poisson" and (y < 0).any():
+            raise ValueError(
+                f"{type(self).__name__}: loss='poisson' needs y that is zero or positive, got "
+                f"{y.min():.6g}"
+            )
         return X, y
 
     def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
@@ -274,6 +312,11 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             # As in the loss: rows of weight zero are not there, and equal weights are none.
             columns, weight = columns[weight > 0], weight[weight > 0]
             weight = weight if np.ptp(weight) else None
+        if self.loss == "poisson" and self.noise != "homoscedastic":
+            raise ValueError(
+                f"{type(self).__name__}: noise must be left at 'homoscedastic' with "
+                f"loss='poisson', got {self.noise!r}; the noise of a count follows from its mean"
+            )
         if len(columns) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
@@ -287,11 +330,14 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
             )
         self.n_outputs_ = columns.shape[1]
-        self.out_activation_ = "identity"
+        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
         self._y_ndim = y.ndim
         self._y_mean, self._y_scale = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
-        if self.normalize_y:
-            self._y_mean = np.average(columns, axis=0, weights=weight)
+        mean = np.average(columns, axis=0, weights=weight)
+        if self.loss == "poisson":
+            self._mean_count = mean
+        elif self.normalize_y:
+            self._y_mean = mean
             variance = np.average((columns - self._y_mean) ** 2, axis=0, weights=weight)
             self._y_scale = np.sqrt(variance)
 
@@ -300,221 +346,30 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         return ((columns - self._y_mean) / self._y_scale).astype(np.float32)
 
     def _make_likelihood(self) -> Likelihood:
-        return GaussianLikelihood(self.n_members, self.n_outputs_)
-
-    def _log_target_scale(self) -> float:
-        return float(np.log(self._y_scale).sum())
+        if self.loss == "poisson":
+            means = torch.from_numpy(self._mean_count.astype(np.float32))
+            return PoissonLikelihood(self.n_members, means)
+        return _GAUSSIAN[self.noise](self.n_members, self.n_outputs_)
 
     # ---- prediction ----------------------------------------------------------------------
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Mean of the predictive distribution, and its standard deviation.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Also return the standard deviation of a new observation: of the draws' means and
-            of the observation noise together.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of y.
-        std : ndarray of the same shape
-            Only with ``return_std=True``. In the units of y.
-
-        Raises
-        ------
-        ValueError
-            If ``return_std=True`` is asked of a model without noise and with one member, or
-            with ``n_draws=0``.
-        """
-        if return_std:
-            uncertainty = self._moments(X, "predict(return_std=True)")
-            return uncertainty.mean, np.sqrt(uncertainty.total)
-        x = self._check_x(X)
-
-        def mean_over_draws(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means, _ = self._components(raws)
-            return (means.mean(0, dtype=np.float64),)
-
-        (mean,) = self._reduce(x, self._functions(), mean_over_draws)
-        return self._shaped(mean * self._y_scale + self._y_mean)
-
-    def predict_uncertainty(self, X: Any, *, as_frame: bool = False) -> Uncertainty:
-        """Mean and variance of the prediction, the variance split by cause.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        as_frame : bool, default=False
-            Return a pandas DataFrame on the index of `X` instead of a tuple.
-
-        Returns
-        -------
-        Uncertainty or DataFrame
-            `mean` in the units of y; `total`, `epistemic` and `aleatoric` in its squared
-            units. Each of shape (n_samples,) or (n_samples, n_outputs).
-            ``total == epistemic + aleatoric``, `total` is the variance of a new observation.
-
-        Raises
-        ------
-        ValueError
-            If the model has no noise and one member, or for ``n_draws=0``.
-        """
-        validate_parameter_constraints(
-            {"as_frame": ["boolean"]}, {"as_frame": as_frame}, caller_name=type(self).__name__
-        )
-        uncertainty = self._moments(X, "predict_uncertainty")
-        return uncertainty_frame(X, uncertainty, None) if as_frame else uncertainty
-
-    def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
-        """Quantiles of the predictive distribution, the mixture over the draws.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        quantiles : array-like of shape (n_quantiles,)
-            Probabilities in (0, 1), increasing.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
-            In the units of y, increasing along the last axis.
-
-        Raises
-        ------
-        ValueError
-            For quantiles out of range or not increasing, and for a model without noise and
-            with one member or with ``n_draws=0``.
-        """
-        name = f"{type(self).__name__}.predict_quantiles"
-        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if (
-            probabilities.ndim != 1
-            or not ((probabilities > 0) & (probabilities < 1)).all()
-            or (np.diff(probabilities) <= 0).any()
-        ):
-            raise ValueError(
-                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
-            )
-        return self._mixture_quantiles(X, probabilities, "predict_quantiles")
-
-    def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
-        """Central interval that holds a new observation with a given probability.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        confidence_level : float or array-like of shape (n_levels,), default=0.9
-            Probability of the interval, in (0, 1).
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
-            Lower and upper ends, in the units of y. With several outputs the shape is
-            (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
-
-        Raises
-        ------
-        ValueError
-            For a level out of range, and for a model without noise and with one member or with
-            ``n_draws=0``.
-        """
-        levels = np.asarray(confidence_level, dtype=np.float64)
-        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(
-                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
-                f"(0, 1) or a list of such, got {confidence_level!r}"
-            )
-        tails = (1 - np.atleast_1d(levels)) / 2
-        ends = self._mixture_quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
-        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
-        return ends if levels.ndim else ends[..., 0]
-
-    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
-        """New observations from the predictive distribution.
-
-        Each sample is one function from the posterior plus observation noise.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Observations per row.
-        random_state : int, RandomState instance or None, default=0
-            None draws differently in each call.
-
-        Returns
-        -------
-        ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
-            In the units of y.
-        """
-        X = self._check_x(X)
-        rng = local_random_state(random_state)
-        plain = self._sampled_functions("sample_y", n_samples, rng)
-        noise = self._noise_std()
-
-        def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means = interleave([raw.cpu().numpy() for raw in raws], n_samples)
-            return (np.moveaxis(means, 0, -1),)
-
-        (samples,) = self._reduce(X, plain, rows_first)
-        std = noise[np.arange(n_samples) % len(noise)].T
-        samples = samples + std * rng.standard_normal(samples.shape)
-        samples = samples * self._y_scale[:, None] + self._y_mean[:, None]
-        return self._shaped(samples)
 
     @property
     def noise_std_(self) -> Any:
         """Standard deviation of the observation noise, in the units of y."""
-        std = np.sqrt((self._noise_std() ** 2).mean(0)) * self._y_scale
+        likelihood = self.net_.criterion_
+        if isinstance(likelihood, PoissonLikelihood):
+            raise AttributeError(
+                f"{type(self).__name__}.noise_std_: with loss='poisson' the noise of a count "
+                "follows from its mean; see predict_uncertainty(X).aleatoric"
+            )
+        std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _noise_std(self) -> np.ndarray:
-        """Of each member, standardised: ``(members, n_outputs)``."""
-        return self.net_.criterion_.variance[:, 0].sqrt().cpu().numpy()
-
-    def _moments(self, X: Any, uncertain: str | None) -> Uncertainty:
-        x = self._check_x(X)
-        plain = self._functions(uncertain)
-
-        def decompose(raws: list[Tensor]) -> Uncertainty:
-            return regression_uncertainty(*self._components(raws))
-
-        mean, _, *variances = self._reduce(x, plain, decompose)
-        epistemic, aleatoric = (variance * self._y_scale**2 for variance in variances)
-        # The total is added up last: scaled by itself it could differ in the last bit.
-        scaled = Uncertainty(
-            mean * self._y_scale + self._y_mean, epistemic + aleatoric, epistemic, aleatoric
-        )
-        return Uncertainty(*map(self._shaped, scaled))
-
-    def _components(self, raws: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        """Means and noise variances of the mixture, ``(n_draws, rows, n_outputs)`` each."""
+    def _mixture(self, raws: list[Tensor]) -> Mixture:
         likelihood = self.net_.criterion_
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
-        return (
-            np.concatenate([part.mean.cpu().numpy() for part in parts]),
-            np.concatenate([part.variance.cpu().numpy() for part in parts]),
-        )
-
-    def _mixture_quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
-        x = self._check_x(X)
-
-        def invert(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means, variances = self._components(raws)
-            flat = normal_mixture_quantiles(
-                means.reshape(len(means), -1),
-                np.sqrt(variances).reshape(len(means), -1),
-                probabilities,
-            )
-            return (flat.reshape(*means.shape[1:], -1),)
-
-        (values,) = self._reduce(x, self._functions(method), invert)
-        return self._shaped(values * self._y_scale[:, None] + self._y_mean[:, None])
-
-    def _shaped(self, values: np.ndarray) -> np.ndarray:
-        """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
-        return values[:, 0] if self._y_ndim == 1 else values
+        means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
+        if isinstance(likelihood, PoissonLikelihood):
+            return PoissonMixture(means)
+        noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
+        return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)

@@ -32,21 +32,31 @@ class Stopping(Callback):
         Epochs without improvement before training stops.
     adaptive : bool
         Instead of stopping divide the learning rate by five, until it is below 1e-6.
+    cooldown : Cooldown, optional
+        What to do instead of stopping at once.
     """
 
     def __init__(
-        self, early_stopping: bool, tol: float, n_iter_no_change: float, adaptive: bool = False
+        self,
+        early_stopping: bool,
+        tol: float,
+        n_iter_no_change: float,
+        adaptive: bool = False,
+        cooldown: Cooldown | None = None,
     ) -> None:
         self.early_stopping = early_stopping
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
         self.adaptive = adaptive
+        self.cooldown = cooldown
 
     def on_train_begin(self, net: DropoutNet, **kwargs: Any) -> None:
         n_members = len(net.module_.members)
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.converged_ = False
+        if self.cooldown is not None:
+            self.cooldown.begin(net)
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
@@ -70,7 +80,10 @@ class Stopping(Callback):
         members = slice(None) if better.all() else torch.from_numpy(np.flatnonzero(better))
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
-        if self.waiting_.min() > self.n_iter_no_change:
+        stalled = bool(self.waiting_.min() > self.n_iter_no_change)
+        if self.cooldown is not None:
+            self.converged_ = self.cooldown.epoch_end(net, stalled)
+        elif stalled:
             self._converge_or_slow_down(net)
 
     def _smoothed(self, losses: np.ndarray, settled: np.ndarray) -> np.ndarray:
@@ -97,6 +110,52 @@ class Stopping(Callback):
             self.waiting_[:] = 0
             return
         self.converged_ = True
+
+
+class Cooldown:
+    """Steps of one size until learning stalls or half of the epochs are over, then smaller ones.
+
+    They fall on a straight line towards zero, during as many epochs as there were until then.
+    Training ends there: at `n_epochs` at the latest.
+
+    Parameters
+    ----------
+    n_epochs : int
+        The most there can be.
+    """
+
+    def __init__(self, n_epochs: int) -> None:
+        self.n_epochs = n_epochs
+
+    def begin(self, net: DropoutNet) -> None:
+        """Start anew, with steps of the first size."""
+        self.n_before_, self.length_, self.left_ = 0, 0, 0
+        self._set_step_size(net, 1.0)
+
+    def epoch_end(self, net: DropoutNet, stalled: bool) -> bool:
+        """Choose the size of the next epoch's steps; whether there is to be none.
+
+        Parameters
+        ----------
+        net : DropoutNet
+        stalled : bool
+            Whether training would stop here.
+        """
+        if self.length_:
+            self.left_ -= 1
+        else:
+            self.n_before_ += 1
+            if stalled or self.n_before_ >= self.n_epochs - self.n_epochs // 2:
+                self.length_ = min(self.n_before_, self.n_epochs - self.n_before_)
+                self.left_ = self.length_
+        if self.length_:
+            self._set_step_size(net, self.left_ / (self.length_ + 1))
+        return self.left_ == 0 and (self.length_ > 0 or self.n_before_ >= self.n_epochs)
+
+    @staticmethod
+    def _set_step_size(net: DropoutNet, share: float) -> None:
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.plan.learning_rate_init * share
 
 
 class StopWhenConverged(Callback):

@@ -210,8 +210,7 @@ class DropoutNet(NeuralNet):
         n_rows = 0
         # Weights have mean one: their sum is the number of rows.
         self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(blocks.rows)))
-        # Adam sets the size of its steps itself.
-        scale = self.criterion_.gradient_scale() if self.plan.solver == "sgd" else None
+        scale = self.criterion_.gradient_scale()
         self.gradient_scale_ = None if scale is None else self.flat_.by_member(scale)
         for x, y, weight in blocks:
             # What the steps return is looked at a block at a time: it spares each step that.
@@ -289,7 +288,7 @@ class DropoutNet(NeuralNet):
         """Set the gradients and return the raw outputs."""
         self.flat_.gradient.zero_()
         raw = self.module_(x, self.noise_)
-        losses = self.criterion_.loss(raw, y)
+        losses = self.criterion_.objective(raw, y)
         # Members share no parameters: the gradient of their sum is each one's own.
         (losses if weight is None else losses * weight).mean(1).sum().backward()
         for linear in self.module_.linears:
