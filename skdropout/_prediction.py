@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any
 
@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._random import local_random_state, new_seed
 from ._settings import Settings
 from .draws import evaluate
-from .network import PlainStack
+from .moments import propagate
+from .network import MomentStack, PlainStack, Stack
 from .rows import as_tensor
 from .training import DropoutNet
 
@@ -30,7 +31,11 @@ class Prediction(Settings, BaseEstimator):
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     def _reduce(
-        self, X: np.ndarray, plain: PlainStack, function: Callable[..., tuple], *rows: Any
+        self,
+        X: np.ndarray,
+        functions: PlainStack | MomentStack,
+        function: Callable[..., tuple],
+        *rows: Any,
     ) -> tuple[np.ndarray, ...]:
         """Apply `function` to the raw outputs of each chunk of rows and join the results.
 
@@ -38,22 +43,26 @@ class Prediction(Settings, BaseEstimator):
         ----------
         X : ndarray of shape (n_samples, n_features)
             Its dtype is the one of the computation.
-        plain : PlainStack
+        functions : PlainStack or MomentStack
         function : callable
-            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
-            chunk's part of each of `rows`. Returns arrays with rows first.
+            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` or `GaussianOutputs` per
+            member, and the chunk's part of each of `rows`. Returns arrays with rows first.
         *rows : arrays or tensors with one entry per row
         """
         with torch.inference_mode():
-            x = as_tensor(X).to(plain.layers[0].linear.weight.device)
+            x = as_tensor(X).to(functions.layers[0].linear.weight.device)
+            outputs: Iterator[tuple[slice, list[Any]]] = (
+                propagate(functions, x)
+                if isinstance(functions, MomentStack)
+                else evaluate(functions, x)
+            )
             chunks = [
-                function(raws, *(values[chunk] for values in rows))
-                for chunk, raws in evaluate(plain, x)
+                function(raws, *(values[chunk] for values in rows)) for chunk, raws in outputs
             ]
         return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
 
-    def _functions(self, uncertain: str | None = None) -> PlainStack:
-        """The plain networks that answer a prediction.
+    def _functions(self, uncertain: str | None = None) -> PlainStack | MomentStack:
+        """The plain networks that answer a prediction, or their moments.
 
         Parameters
         ----------
@@ -61,8 +70,9 @@ class Prediction(Settings, BaseEstimator):
             Name of the call that asks for uncertainty, which needs more than one function.
         """
         name, stack = type(self).__name__, self.net_.module_
-        allowed = {"n_draws": self._parameter_constraints["n_draws"]}
-        validate_parameter_constraints(allowed, {"n_draws": self.n_draws}, caller_name=name)
+        given = {"n_draws": self.n_draws, "inference": self.inference}
+        allowed = {key: self._parameter_constraints[key] for key in given}
+        validate_parameter_constraints(allowed, given, caller_name=name)
         if uncertain and len(stack.members) == 1:
             if not stack.noisy:
                 raise ValueError(
@@ -70,13 +80,23 @@ class Prediction(Settings, BaseEstimator):
                     f"dropout_rate={self.dropout_rate!r}) and one member, so it cannot say how "
                     "sure it is; fit with dropout and a positive rate, or with n_members > 1"
                 )
-            if self.n_draws == 0:
+            if self.n_draws == 0 and self.inference == "draws":
                 raise ValueError(
                     f"{name}.{uncertain}: n_draws=0 is the deterministic weight-scaling rule and "
                     "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
                 )
         with torch.inference_mode():
+            if self.inference == "moments" and stack.noisy:
+                return self._moments(stack)
             return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
+
+    def _moments(self, stack: Stack) -> MomentStack:
+        try:
+            return stack.moments()
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{type(self).__name__}: {error}; the model has dropout={self.dropout!r}"
+            ) from error
 
     def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
         """Functions from the posterior, spread evenly over the members.

@@ -14,32 +14,41 @@ from torch import Tensor
 N_NODES = 20
 
 
-class Units(NamedTuple):
-    """Moments of the units that a linear map reads, each of shape ``(rows, units)``.
+class Noise(NamedTuple):
+    """What makes activated units random, each of shape ``(rows, units)``.
 
-    Units without noise have the first four fields only.
+    Attributes
+    ----------
+    variance : Tensor
+        Of the activated value.
+    residual : Tensor
+        The part of it that no straight line in the Gaussian input explains.
+    slope, squared_slope, curvature : Tensor
+        Expectations of the activation's derivative, of its square and of the second derivative.
+    """
+
+    variance: Tensor
+    residual: Tensor
+    slope: Tensor
+    squared_slope: Tensor
+    curvature: Tensor
+
+
+class Units(NamedTuple):
+    """Moments about zero of the units that a linear map reads, each of shape ``(rows, units)``.
 
     Attributes
     ----------
     mean, second, third, fourth : Tensor
-        Of the activated value, about zero.
-    spread : Tensor or None
-        Its variance; None where it is no random number.
-    residual : Tensor
-        The part of `spread` that no straight line in the Gaussian input explains.
-    slope, squared_slope, curvature : Tensor
-        Expectations of the activation's derivative, of its square and of the second derivative.
+    noise : Noise or None
+        None where the units are the same in every draw.
     """
 
     mean: Tensor
     second: Tensor
     third: Tensor
     fourth: Tensor
-    spread: Tensor | None = None
-    residual: Tensor | None = None
-    slope: Tensor | None = None
-    squared_slope: Tensor | None = None
-    curvature: Tensor | None = None
+    noise: Noise | None = None
 
 
 def without_noise(values: Tensor) -> Units:
@@ -55,7 +64,7 @@ def identity(mean: Tensor, variance: Tensor) -> Units:
     fourth = torch.addcmul(3 * variance * second, mean, third)
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    return Units(mean, second, third, fourth, variance, zero, one, one, zero)
+    return Units(mean, second, third, fourth, Noise(variance, zero, one, one, zero))
 
 
 def relu(mean: Tensor, variance: Tensor) -> Units:
@@ -76,7 +85,8 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     fourth = (3 * variance).mul_(second).addcmul_(mean, third).clamp_min_(0)
     spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
     residual = torch.addcmul(spread, spread_on, on, value=-1).clamp_min_(0)
-    return Units(first, second, third, fourth, spread, residual, on, on, bell.div_(std))
+    noise = Noise(spread, residual, on, on, bell.div_(std))
+    return Units(first, second, third, fourth, noise)
 
 
 def _by_quadrature(
@@ -104,9 +114,8 @@ def _by_quadrature(
             curvature.add_(two, alpha=share)
         spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
         residual = torch.addcmul(spread, slope.square(), variance, value=-1).clamp_min_(0)
-        return Units(
-            first, second, third, fourth, spread, residual, slope, squared_slope, curvature
-        )
+        noise = Noise(spread, residual, slope, squared_slope, curvature)
+        return Units(first, second, third, fourth, noise)
 
     return moments
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from ._base import DropoutMLP
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
+from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
 from .rows import as_tensor
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
@@ -54,6 +55,11 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
         one network without noise, no uncertainty from draws. Read at prediction, so
         ``set_params(n_draws=1000)`` needs no refit.
+    inference : {"draws", "moments"}, default="draws"
+        How the draws' distribution is found: from `n_draws` of them, or as a mean and a variance
+        in closed form, which is nearer to infinitely many draws and faster than a hundred; what
+        it assumes is in docs/moments.md. Read at prediction, so ``set_params(inference="moments")``
+        needs no refit. `n_draws` then does not matter. `sample_proba` still draws.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
@@ -333,13 +339,14 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         X = self._check_x(X)
         plain = self._functions("predict_proba(return_std=True)" if return_std else None)
 
-        def moments(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
-            probabilities = self._probabilities(dict(enumerate(raws)))
-            mean = self._all_classes(probabilities.mean(0)).cpu().numpy()
+        def moments(raws: list[Any]) -> tuple[np.ndarray, ...]:
+            probabilities, shares = self._probabilities(raws)
+            mean = _mean(probabilities, shares)
+            all_classes = self._all_classes(mean).cpu().numpy()
             if not return_std:
-                return (mean,)
-            std = probabilities.std(0, correction=0)
-            return mean, std.expand(-1, len(self.classes_)).cpu().numpy()
+                return (all_classes,)
+            std = _mean((probabilities - mean).square_(), shares).sqrt_()
+            return all_classes, std.expand(-1, len(self.classes_)).cpu().numpy()
 
         results = self._reduce(X, plain, moments)
         return results if return_std else results[0]
@@ -394,9 +401,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         x = self._check_x(X)
         plain = self._functions("predict_uncertainty")
 
-        def decompose(raws: list[Tensor]) -> Uncertainty:
-            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
-            return _MEASURES[measure](probabilities.cpu().numpy())
+        def decompose(raws: list[Any]) -> Uncertainty:
+            probabilities, shares = self._probabilities(raws)
+            counts = None if shares is None else shares.cpu().numpy()
+            return _MEASURES[measure](self._all_classes(probabilities).cpu().numpy(), counts)
 
         uncertainty = Uncertainty(*self._reduce(x, plain, decompose))
         if not as_frame:
@@ -424,7 +432,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         plain = self._sampled_functions("sample_proba", n_samples, random_state)
 
         def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
-            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
+            probabilities = self._all_classes(self._probabilities(raws)[0])
             turns = in_turns(len(raws), len(raws[0]), n_samples)
             return (np.moveaxis(probabilities.cpu().numpy()[turns], 1, 0),)
 
@@ -449,24 +457,26 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         X, y = self._validate_xy(X, y, reset=False)
         likelihood = self.net_.criterion_
 
-        def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
-            target = target.to(raws[0].device)
-            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
+        def mixture(raws: list[Any], target: Tensor) -> tuple[np.ndarray]:
+            points, shares = as_points(raws)
+            target, members = target.to(points[0].device), dict(enumerate(points))
+            return (mixture_log_prob(likelihood, members, target, shares).cpu().numpy(),)
 
         target = as_tensor(self._encode_target(y))
         if target.is_floating_point() and X.dtype == np.float64:
             target = target.double()
         return self._reduce(X, self._functions(), mixture, target)[0]
 
-    def _probabilities(self, raws: dict[int, Tensor]) -> Tensor:
-        """Probabilities under the draws of the given members.
+    def _probabilities(self, raws: list[Any]) -> tuple[Tensor, Tensor | None]:
+        """Probabilities under the functions of all members, and what each function counts.
 
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
         likelihood = self.net_.criterion_
-        members = [likelihood.distribution(raw, member).probs for member, raw in raws.items()]
+        points, shares = as_points(raws)
+        members = [likelihood.distribution(raw, member).probs for member, raw in enumerate(points)]
         probabilities = members[0] if len(members) == 1 else torch.cat(members)
-        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
+        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities, shares
 
     @staticmethod
     def _all_classes(probabilities: Tensor) -> Tensor:
@@ -474,3 +484,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         if probabilities.shape[-1] > 1:
             return probabilities
         return torch.cat([1 - probabilities, probabilities], -1)
+
+
+def _mean(values: Tensor, shares: Tensor | None) -> Tensor:
+    """Mean over functions that count as much as `shares` says."""
+    if shares is None:
+        return values.mean(0)
+    return torch.tensordot(shares, values, 1)

@@ -8,30 +8,17 @@ each source of noise contributes to the output's variance, first derivative and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .activated import ACTIVATED, Units, without_noise
+from .activated import ACTIVATED, Noise, Units, without_noise
+from .gaussian_outputs import GaussianOutputs
 from .network import ACTIVATIONS, MomentLayer, MomentStack
 from .normalization import EPSILON
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
 _CHUNK_BYTES = 2**18
-
-
-class GaussianOutputs(NamedTuple):
-    """Raw outputs over the draws, as a Gaussian a row.
-
-    Attributes
-    ----------
-    mean : Tensor of shape (rows, n_raw)
-    covariance : Tensor of shape (rows, n_raw, n_raw)
-    """
-
-    mean: Tensor
-    covariance: Tensor
 
 
 def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
@@ -108,30 +95,30 @@ class _Member:
                 first, second = norm.backward(first, second)
             if own is not None:
                 total += _summed(first * own, first)
-            if units.spread is None and layer.alpha is None:
+            if units.noise is None and layer.alpha is None:
                 break
             first = torch.matmul(first, layer.weight.T)
             if second is not None:
                 second = torch.matmul(second, layer.second.T)
             total += layer.contribution(units, first, second)
-            if units.spread is None:
+            if units.noise is None:
                 break
-            first, second = self._before_activation(layer, units, first, second)
+            first, second = self._through(units.noise, layer, first, second)
         return total
 
-    def _before_activation(
-        self, layer: _MemberLayer, units: Units, first: Tensor, second: Tensor | None
+    def _through(
+        self, noise: Noise, layer: _MemberLayer, first: Tensor, second: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is activated, from those to what is read."""
+        """Derivatives with respect to what is activated, from those to what `layer` reads."""
         curvature = None
         if self.curved:
-            curvature = first * units.curvature
+            curvature = first * noise.curvature
             if second is not None:
-                factor = units.squared_slope
+                factor = noise.squared_slope
                 if layer.alpha is not None:
                     factor = factor * (1 + layer.alpha)
                 curvature.addcmul_(second, factor)
-        return first * units.slope, curvature
+        return first * noise.slope, curvature
 
 
 class _MemberLayer:
@@ -165,10 +152,11 @@ class _MemberLayer:
     def product(self, units: Units) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Mean and variance of the noisy product, and the weights' own part of the variance."""
         mean = torch.addmm(self.bias, units.mean, self.weight)
-        own, spread = self.own_variance(units), units.spread
+        own = self.own_variance(units)
+        spread = None if units.noise is None else units.noise.variance
         if self.alpha is not None:
-            noise = self.alpha * units.second
-            spread = noise if spread is None else noise.add_(spread)
+            gained = self.alpha * units.second
+            spread = gained if spread is None else gained.add_(spread)
         if spread is None:
             return mean, own, own
         variance = torch.matmul(spread, self.squares)
@@ -184,10 +172,11 @@ class _MemberLayer:
     def contribution(self, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
         """What the factors on the units, and the units' residuals, contribute to the covariance."""
         if self.alpha is None:
-            return _summed(first * units.residual, first)
+            assert units.noise is not None, "asked for only where something is random"
+            return _summed(first * units.noise.residual, first)
         weight = self.alpha * units.second
-        if units.residual is not None:
-            weight = weight.add_(units.residual)
+        if units.noise is not None:
+            weight.add_(units.noise.residual)
         if second is None:
             return _summed(first * weight, first)
         mixed = self.third * units.third

@@ -11,16 +11,16 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
-from torch import Tensor
 
 from ._predictive import PredictiveDistribution
+from .gaussian_outputs import GaussianOutputs, equally_likely_points
 from .likelihood import (
     GaussianLikelihood,
     HeteroscedasticLikelihood,
     Likelihood,
     PoissonLikelihood,
 )
-from .mixture import Mixture, NormalMixture, PoissonMixture
+from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
 
 _GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
 
@@ -55,6 +55,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
         one network without noise, no uncertainty from draws. Read at prediction, so
         ``set_params(n_draws=1000)`` needs no refit.
+    inference : {"draws", "moments"}, default="draws"
+        How the draws' distribution is found: from `n_draws` of them, or as a mean and a variance
+        in closed form, which is nearer to infinitely many draws and faster than a hundred; what
+        it assumes is in docs/moments.md. Read at prediction, so ``set_params(inference="moments")``
+        needs no refit. `n_draws` then does not matter. `sample_y` still draws.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
@@ -365,11 +370,29 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _mixture(self, raws: list[Tensor]) -> Mixture:
+    def _mixture(self, raws: list[Any]) -> Mixture:
         likelihood = self.net_.criterion_
+        if isinstance(raws[0], GaussianOutputs):
+            if type(likelihood) is GaussianLikelihood:
+                return self._gaussian_mixture(raws, likelihood)
+            # A variance or a count that follows from a Gaussian output has no such formula.
+            raws = equally_likely_points(raws)
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
         means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
         if isinstance(likelihood, PoissonLikelihood):
             return PoissonMixture(means)
         noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
         return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)
+
+    def _gaussian_mixture(
+        self, outputs: list[GaussianOutputs], likelihood: GaussianLikelihood
+    ) -> Mixture:
+        """One Gaussian a member: its functions' mean and covariance, and its noise."""
+        means = np.stack([member.mean.cpu().double().numpy() for member in outputs])
+        noise = likelihood.variance.cpu().double().numpy() * self._y_scale**2
+        covariance = np.stack([member.covariance.cpu().double().numpy() for member in outputs])
+        covariance *= self._y_scale * self._y_scale[:, None]
+        means = means * self._y_scale + self._y_mean
+        if self.n_outputs_ > 1:
+            return CorrelatedNormalMixture(means, noise, covariance)
+        return NormalMixture(means, noise, covariance[..., 0])
