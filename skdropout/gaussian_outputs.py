@@ -38,7 +38,7 @@ class GaussianOutputs(NamedTuple):
         -------
         Tensor of shape (n, rows, n_raw)
         """
-        at = torch.as_tensor(points, dtype=self.mean.dtype, device=self.mean.device)
+        at = torch.tensor(points, dtype=self.mean.dtype, device=self.mean.device)
         if self.mean.shape[1] == 1:
             std = self.covariance[:, 0].clamp_min(0).sqrt()
             return self.mean + at.unsqueeze(1) * std
