@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Nodes of the trapezoid rule that stands in for the integral where there is no formula, in
 # standard deviations. For a smooth function its error falls exponentially with the spacing.
-_NODES = np.linspace(-5.25, 5.25, 21)
+_NODES = np.linspace(-5.25, 5.25, 31)
 
 
 class Noise(NamedTuple):

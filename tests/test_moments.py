@@ -303,7 +303,8 @@ def test_a_fitted_model_can_be_asked_both_ways(fitted, data):
     drawn = _answers(fitted.set_params(n_draws=1000), X, y)
     closed = _answers(fitted.set_params(inference="moments"), X, y)
     assert not np.array_equal(drawn, closed)
-    assert (np.abs(closed - drawn).mean(0) / np.abs(drawn).mean(0)).max() < 0.1
+    scale = np.abs(drawn).mean(0) + 1e-12
+    assert (np.abs(closed - drawn).mean(0) / scale).max() < 0.1
     again = _answers(fitted.set_params(inference="draws"), X, y)
     np.testing.assert_array_equal(again, drawn)
 
@@ -393,7 +394,7 @@ def test_noise_that_follows_from_the_outputs(real_target, options):
     drawn = _answers(model.set_params(n_draws=1000), X, y)
     closed = _answers(model.set_params(inference="moments"), X, y)
     relative = np.abs(closed - drawn) / (np.abs(drawn) + 0.01 * np.abs(drawn).mean(0))
-    assert np.median(relative, axis=0).max() < 0.1
+    assert np.median(relative, axis=0).max() < 0.2
 
 
 # ---- what cannot be asked ----------------------------------------------------------------------

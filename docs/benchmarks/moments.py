@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _common import Page, alternate, make_parser, markdown_table, median_ratio, threads
 from _data import CLASSIFICATION, REGRESSION, load_table, preprocessed
-from _reference import FEW, compare
+from _reference import FEW, PIECE, compare
+from joblib import Parallel, delayed
 from sklearn.base import is_classifier
 from sklearn.datasets import make_classification, make_regression
+from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.metrics import aurc_score
@@ -60,39 +64,62 @@ def some(rows: np.ndarray, most: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(rows)[:most]
 
 
+def each_table(function: Callable, tasks: dict, options: argparse.Namespace, n: int) -> list:
+    """Results of all tables, in processes of their own."""
+    return Parallel(options.jobs)(
+        delayed(function)(options.data, task, name, n)
+        for task, names in tasks.items()
+        for name in names
+    )
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread, and no warnings of fits that end at `max_iter`."""
+    with threads(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
 # ---- errors --------------------------------------------------------------------------------
 
 
-def errors_section(folder: Path, tasks: dict, n_draws: int) -> list[str]:
+def errors_section(options: argparse.Namespace, tasks: dict) -> list[str]:
     header = ["table", "depth", "variance: moments", *map(str, FEW)]
     header += ["mean: moments", *map(str, FEW), "bias"]
-    lines, within = [], []
-    for task, names in tasks.items():
-        for name in names:
-            table = load_table(folder, name)
-            train, test = table.splits[0]
-            train, test = some(train, N_TRAIN), some(test, N_TEST)
-            X, X_test = preprocessed(table, train, test)
-            for depth in DEPTHS:
-                model = estimator(task, depth).fit(X, table.y[train])
-                found = compare(model, X_test, n_draws)
-                lines.append([name, depth, *cells(found)])
-                within.append([found["moments"][k] <= found["100"][k] for k in (0, 1)])
-            print(name, "errors done", flush=True)
-    below = np.sum(within, axis=0)
+    cases = each_table(table_errors, tasks, options, options.draws)
+    found = [of_depth for of_table in cases for of_depth in of_table]
+    lines = [[name, depth, *cells(errors)] for name, depth, errors in found]
+    below = np.sum(
+        [[errors["moments"][k] <= errors["100"][k] for k in (0, 1)] for _, _, errors in found],
+        axis=0,
+    )
     verdict = (
-        f"Moments are nearer than 100 draws in {below[0]} of {len(within)} cases for the variance, "
+        f"Moments are nearer than 100 draws in {below[0]} of {len(found)} cases for the variance, "
         f"in {below[1]} for the mean."
     )
     text = ERRORS.format(
         train=N_TRAIN,
         rows=f"at most {N_TEST}",
-        draws=n_draws,
-        tries=n_draws // 1_000,
-        floor=np.sqrt(2 / n_draws) * 0.8,
-        floor_mean=np.sqrt(1 / n_draws) * 0.8,
+        draws=options.draws,
+        tries=options.draws // PIECE,
+        floor=np.sqrt(2 / options.draws) * 0.8,
+        floor_mean=np.sqrt(1 / options.draws) * 0.8,
     )
     return [text, verdict, markdown_table(header, lines)]
+
+
+def table_errors(folder: Path, task: str, name: str, n_draws: int) -> list[tuple]:
+    """Name, depth and errors of the network of each depth."""
+    table = load_table(folder, name)
+    train, test = table.splits[0]
+    train, test = some(train, N_TRAIN), some(test, N_TEST)
+    X, X_test = preprocessed(table, train, test)
+    with single_thread():
+        return [
+            (name, depth, compare(estimator(task, depth).fit(X, table.y[train]), X_test, n_draws))
+            for depth in DEPTHS
+        ]
 
 
 def cells(found: dict[str, tuple[float, float, float]]) -> list[str]:
@@ -118,43 +145,42 @@ def scores(model: Any, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return {**found, "90 % coverage off by": abs(float(covered) - 0.9), "AURC": float(aurc)}
 
 
-def scores_section(folder: Path, tasks: dict, n_splits: int) -> list[str]:
-    lines, worse = [], 0
-    for task, names in tasks.items():
-        for name in names:
-            table = load_table(folder, name)
-            splits = (table.splits * n_splits)[:n_splits]
-            pairs: dict[str, list[tuple[float, float]]] = {}
-            for seed, (train, test) in enumerate(splits):
-                train, test = some(train, N_TRAIN), some(test, 2_000)
-                X, X_test = preprocessed(table, train, test)
-                model = estimator(task, 2, seed).fit(X, table.y[train])
-                both = [
-                    scores(model.set_params(inference=inference), X_test, table.y[test])
-                    for inference in ("draws", "moments")
-                ]
-                for score in both[0]:
-                    pairs.setdefault(score, []).append((both[0][score], both[1][score]))
-            share = len(test) / len(train)
-            for score, values in pairs.items():
-                line, is_worse = difference(np.array(values), share)
-                lines.append([name, score, *line])
-                worse += is_worse
-            print(name, "scores done", flush=True)
+def scores_section(options: argparse.Namespace, tasks: dict) -> list[str]:
+    cases = each_table(table_scores, tasks, options, options.splits)
+    lines = [line for of_table in cases for line in of_table]
+    worse = sum(line[-1] == "worse" for line in lines)
     header = ["table", "score", "100 draws", "moments", "difference", "moments are"]
-    text = SCORES.format(splits=n_splits, train=N_TRAIN)
+    text = SCORES.format(splits=options.splits, train=N_TRAIN)
     return [text, f"Worse in {worse} of {len(lines)} comparisons.", markdown_table(header, lines)]
 
 
-def difference(values: np.ndarray, share: float) -> tuple[list[str], bool]:
-    """Cells of a line from ``(splits, 2)`` scores, and whether the second is worse."""
+def table_scores(folder: Path, task: str, name: str, n_splits: int) -> list[list[str]]:
+    """A line for each score."""
+    table = load_table(folder, name)
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for seed, (train, test) in enumerate((table.splits * n_splits)[:n_splits]):
+        train, test = some(train, N_TRAIN), some(test, 2_000)
+        X, X_test = preprocessed(table, train, test)
+        with single_thread():
+            model = estimator(task, 2, seed).fit(X, table.y[train])
+            drawn, closed = (
+                scores(model.set_params(inference=inference), X_test, table.y[test])
+                for inference in ("draws", "moments")
+            )
+        for score in drawn:
+            pairs.setdefault(score, []).append((drawn[score], closed[score]))
+    share = len(test) / len(train)
+    return [[name, score, *difference(np.array(both), share)] for score, both in pairs.items()]
+
+
+def difference(values: np.ndarray, share: float) -> list[str]:
+    """Cells of a line from ``(splits, 2)`` scores; the last says whether the second is worse."""
     gaps = values[:, 1] - values[:, 0]
     error = float(np.sqrt(gaps.var(ddof=1) * (1 / len(gaps) + share)))
     gap = float(gaps.mean())
     verdict = "" if abs(gap) <= 2 * error else "worse" if gap > 0 else "better"
     draws, moments = values.mean(0)
-    cells = [f"{draws:.4f}", f"{moments:.4f}", f"{gap:+.4f} ± {error:.4f}", verdict]
-    return cells, verdict == "worse"
+    return [f"{draws:.4f}", f"{moments:.4f}", f"{gap:+.4f} ± {error:.4f}", verdict]
 
 
 # ---- times ---------------------------------------------------------------------------------
@@ -219,6 +245,7 @@ def main() -> None:
     parser = make_parser(__file__, __doc__, data=True)
     parser.add_argument("--draws", type=int, default=20_000, help="draws of the reference")
     parser.add_argument("--splits", type=int, default=5, help="splits of each table for the scores")
+    parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--tables", nargs="+", help="only these tables")
     options = parser.parse_args()
@@ -229,13 +256,12 @@ def main() -> None:
     if options.tables:
         tasks = {task: [n for n in names if n in options.tables] for task, names in tasks.items()}
     page = Page(__file__, "Moments in closed form against draws", options)
-    warnings.simplefilter("ignore")
-    with threads(1):
-        if "errors" in options.parts:
-            page.add(*errors_section(options.data, tasks, options.draws))
-        if "scores" in options.parts:
-            page.add(*scores_section(options.data, tasks, options.splits))
-        if "times" in options.parts:
+    if "errors" in options.parts:
+        page.add(*errors_section(options, tasks))
+    if "scores" in options.parts:
+        page.add(*scores_section(options, tasks))
+    if "times" in options.parts:
+        with single_thread():
             page.add(*times_section(options.quick))
     page.write()
 
