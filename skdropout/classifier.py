@@ -474,9 +474,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         """
         likelihood = self.net_.criterion_
         points, shares = as_points(raws)
-        members = [likelihood.distribution(raw, member).probs for member, raw in enumerate(points)]
-        probabilities = members[0] if len(members) == 1 else torch.cat(members)
-        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities, shares
+        members = [likelihood.probabilities(raw) for raw in points]
+        return members[0] if len(members) == 1 else torch.cat(members), shares
 
     @staticmethod
     def _all_classes(probabilities: Tensor) -> Tensor:

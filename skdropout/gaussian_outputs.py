@@ -16,7 +16,7 @@ from torch import Tensor
 # standard deviations; they resolve a logistic curve ten times as steep as the Gaussian is wide.
 _NODES = np.linspace(-6.0, 6.0, 65)
 # Several outputs: twice so many points of a Sobol sequence, each with its opposite.
-_LOG2_PAIRS = 7
+_LOG2_PAIRS = 6
 
 
 class GaussianOutputs(NamedTuple):
@@ -42,7 +42,9 @@ class GaussianOutputs(NamedTuple):
         if self.mean.shape[1] == 1:
             std = self.covariance[:, 0].clamp_min(0).sqrt()
             return self.mean + at.unsqueeze(1) * std
-        return self.mean + torch.einsum("sd,rcd->src", at, _root(self.covariance))
+        # Points and rows last in memory: what follows works on the outputs side by side.
+        spread = torch.einsum("sd,rcd->csr", at, _root(self.covariance))
+        return spread.add_(self.mean.T.unsqueeze(1)).permute(1, 2, 0)
 
 
 def as_points(raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:

@@ -108,6 +108,9 @@ class BinaryLikelihood(_NothingClosedForm):
     def distribution(self, raw: Tensor, member: int) -> Bernoulli:
         return Bernoulli(logits=raw[..., 0], validate_args=False)
 
+    def probabilities(self, raw: Tensor) -> Tensor:
+        return raw.sigmoid()
+
 
 class CategoricalLikelihood(_NothingClosedForm):
     """Several classes, one raw output each: logits.
@@ -131,6 +134,12 @@ class CategoricalLikelihood(_NothingClosedForm):
 
     def distribution(self, raw: Tensor, member: int) -> Categorical:
         return Categorical(logits=raw, validate_args=False)
+
+    def probabilities(self, raw: Tensor) -> Tensor:
+        # With the classes first in memory; torch's softmax over a short last axis is slow.
+        raw = raw.movedim(-1, 0).contiguous()
+        exponents = (raw - raw.amax(0)).exp_()
+        return exponents.div_(exponents.sum(0)).movedim(0, -1)
 
 
 class PoissonLikelihood(_NothingClosedForm):
