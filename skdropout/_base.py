@@ -292,9 +292,14 @@ class DropoutMLP(Prediction, ABC):
 
     def _calibrate(self, job: Job) -> None:
         """Set `calibration_` from rows that are new to the networks, if the user wants it."""
+        parts = self._fold_jobs(job)
+        self._set_calibration(job, parts, train_jobs([fold for fold, _ in parts]))
+
+    def _set_calibration(self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list) -> None:
+        """The same, given what `_fold_jobs` said and the nets that were trained so."""
         self.calibration_ = None
         if self.calibrate and self._can_calibrate():
-            self.calibration_ = self._calibration(self._held_out(job))
+            self.calibration_ = self._calibration(self._held_out(job, parts, nets))
 
     def _can_calibrate(self) -> bool:
         """Whether there is a number to choose."""
@@ -304,25 +309,31 @@ class DropoutMLP(Prediction, ABC):
     def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
         """Choose the one number by likelihood, and say what was done: `calibration_`."""
 
-    def _held_out(self, job: Job) -> Iterator[HeldOut]:
-        """Rows, and what networks say about them that were not trained on them."""
-        rows = job.rows
-        if job.validation is not None:
-            yield self._said(self.net_, job.validation)
-            return
-        rng = local_random_state(job.members[0].seed)
-        parts = folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None)
+    def _fold_jobs(self, job: Job) -> list[tuple[Job, np.ndarray]]:
+        """Networks to be trained without some rows of a job, and which rows these are."""
+        if not self.calibrate or job.validation is not None or not self._can_calibrate():
+            return []
+        rows, rng = job.rows, local_random_state(job.members[0].seed)
         jobs = []
-        for part in parts:
+        for part in folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None):
             training = Rows(*rows[torch.from_numpy(np.delete(np.arange(len(rows)), part))])
             if training.weight is not None:
                 training.weight = training.weight / training.weight.mean()
             fold = self._make_job(training, None, new_seed(rng))
-            jobs.append(replace(fold, callbacks=tuple(self._all_callbacks(quiet=True))))
-        for net, part in zip(train_jobs(jobs), parts, strict=True):
+            fold = replace(fold, callbacks=tuple(self._all_callbacks(quiet=True)))
+            jobs.append((fold, part))
+        return jobs
+
+    def _held_out(
+        self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list
+    ) -> Iterator[HeldOut]:
+        """Rows, and what networks say about them that were not trained on them."""
+        if job.validation is not None:
+            yield self._said(self.net_, job.validation)
+        for net, (_, part) in zip(nets, parts, strict=True):
             if isinstance(net, NonFiniteLossError):
-                raise ValueError(self._divergence(net, rows)) from net
-            yield self._said(net, Rows(*rows[torch.from_numpy(part)]))
+                raise ValueError(self._divergence(net, job.rows)) from net
+            yield self._said(net, Rows(*job.rows[torch.from_numpy(part)]))
 
     def _said(self, net: DropoutNet, rows: Rows) -> HeldOut:
         stack = net.module_

@@ -77,10 +77,13 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
     batch_size : int or "auto", default="auto"
         Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
-        Schedule of the step size, for ``solver="sgd"`` only. "invscaling" divides
-        `learning_rate_init` by ``t_ ** power_t``; "adaptive" divides the step size by five each
-        time that training would stop.
+    learning_rate : {"constant", "invscaling", "adaptive", "cooldown"}, default="constant"
+        Schedule of the step size. "cooldown" keeps it until training would stop, or half of
+        `max_iter` is over; then it falls on a straight line towards zero, for as many epochs as
+        there were until then, and training ends. The others are scikit-learn's. "invscaling" and
+        "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
+        ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
+        stop.
     learning_rate_init : float, default=0.001
         First step size.
     power_t : float, default=0.5
@@ -118,6 +121,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Keeps Adam from dividing by zero.
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
+    calibrate : bool, default=False
+        Divide the logits of every draw by one temperature, chosen by likelihood on rows that were
+        new to a network: those that `early_stopping` holds out, or else each fifth of the rows in
+        turn, held out from networks that are trained beside the model for this alone. The model
+        itself loses no row. Tables of more than 1,000 rows need fewer such networks, from 5,000
+        rows on one.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
@@ -169,6 +178,11 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Share of the weights that the noise family has switched off.
     sparsity_per_layer_ : ndarray of shape (n_layers - 1,)
         The same for each linear map.
+    calibration_ : dict or None
+        What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
+        and mean log probability and expected calibration error of those rows,
+        "log_prob_before", "log_prob_after", "ece_before" and "ece_after". None without it, and
+        with fewer than ten rows.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.

@@ -20,6 +20,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPRegressor
+from skdropout.stacking import train_jobs
 
 LEVELS = (0.5, 0.9, 0.95)
 HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"
@@ -82,6 +83,40 @@ def fit_and_score(folder: Path, table_name: str, name: str, split: int) -> dict[
         return {**score_ours(model, X_test, y_test), "seconds": seconds}
     mean, std = mean_and_std(name, model, X, y, X_test)
     return {**score_gaussian(mean, std, y_test), "seconds": seconds}
+
+
+def fit_together(models: list[Any], data: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """`fit` of several estimators of one configuration, all of their networks in few stacks.
+
+    Each gets the networks that its own `fit` would train.
+    """
+    jobs = [model._job(X, y) for model, (X, y) in zip(models, data, strict=True)]
+    parts = [model._fold_jobs(job) for model, job in zip(models, jobs, strict=True)]
+    nets = train_jobs([*jobs, *(fold for of_job in parts for fold, _ in of_job)])
+    rest = iter(nets[len(jobs) :])
+    for model, job, net, of_job in zip(models, jobs, nets, parts, strict=False):
+        model._accept(net, len(job.rows))
+        model._set_calibration(job, of_job, [next(rest) for _ in of_job])
+
+
+def fit_and_score_together(
+    folder: Path, table_name: str, name: str, n_splits: int
+) -> dict[str, Any]:
+    """Scores of one of our contestants on the first splits, trained as one stack."""
+    table = load_table(folder, table_name)
+    data, tests = [], []
+    for train, test in table.splits[:n_splits]:
+        scaler = StandardScaler().fit(table.X[train])
+        data.append((scaler.transform(table.X[train]), table.y[train].astype(float)))
+        tests.append((scaler.transform(table.X[test]), table.y[test].astype(float)))
+    models = [contestants()[name](split, table.X.shape[1]) for split in range(n_splits)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        fit_together(models, data)
+        seconds = time.perf_counter() - start
+    scores = [score_ours(model, *test) for model, test in zip(models, tests, strict=True)]
+    return {"scores": scores, "seconds": seconds}
 
 
 def score_ours(model: DropoutMLPRegressor, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
