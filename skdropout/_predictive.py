@@ -86,8 +86,8 @@ class PredictiveDistribution(DropoutMLP):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std : bool, default=False
-            Also return the standard deviation of a new observation: of the draws' means and
-            of the observation noise together.
+            Also return the standard deviation of a new observation: what the draws disagree about
+            and the observation noise of the row together, calibrated.
 
         Returns
         -------

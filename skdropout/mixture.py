@@ -144,10 +144,9 @@ class NormalMixture(Mixture):
         means = centre + scale * (self.means - centre)
         return NormalMixture(means, self.noise * square, self.spread * square)
 
-    def output(self, index: int) -> NormalMixture:
-        """The mixture of one output alone."""
-        noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
-        return NormalMixture(*(v[..., [index]] for v in (self.means, noise, spread)))
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function of each output: ``(rows, n_outputs)``."""
+        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
 
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))

@@ -131,11 +131,12 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
-        Multiply the predictive standard deviation by one number for each output, chosen by
-        likelihood on rows that were new to a network: those that `early_stopping` holds out, or
-        else each fifth of the rows in turn, held out from networks that are trained beside the
-        model for this alone. The model itself loses no row and its mean stays. Tables of more than
-        1,000 rows need fewer such networks, from 5,000 rows on one. Counts are not calibrated.
+        Multiply the predictive standard deviation by one number for each output, such that 90 %
+        intervals hold 90 % of rows that were new to a network: those that `early_stopping` holds
+        out, or else each fifth of the rows in turn, held out from networks that are trained beside
+        the model for this alone. The model itself loses no row and its mean stays. Tables of more
+        than 1,000 rows need fewer such networks, from 5,000 rows on one. Counts are not
+        calibrated.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
