@@ -34,10 +34,10 @@ def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
     expected = torch.autograd.grad(raw, list(stack.parameters()), above)
 
     backprop = Backprop(stack)
-    ((batch, gains),) = backprop.batches(x, 11, NoiseSource(range(n_members), CPU))
+    ((batch, noise),) = backprop.batches(x, 11, NoiseSource(range(n_members), CPU))
     with torch.no_grad():
-        ours, tape = backprop.forward(batch, gains)
-        backprop.backward(tape, gains, above.clone())
+        ours, tape = backprop.forward(batch, noise)
+        backprop.backward(tape, above.clone())
     torch.testing.assert_close(ours, raw.detach())
     for parameter, gradient in zip(stack.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
@@ -50,9 +50,9 @@ def test_the_gradient_is_overwritten_not_added():
     for _ in range(2):
         batches = backprop.batches(torch.ones(1, 5, 3), 5, NoiseSource([0], CPU))
         with torch.no_grad():
-            for batch, gains in batches:
-                raw, tape = backprop.forward(batch, gains)
-                backprop.backward(tape, gains, torch.ones_like(raw))
+            for batch, noise in batches:
+                raw, tape = backprop.forward(batch, noise)
+                backprop.backward(tape, torch.ones_like(raw))
         results.append([parameter.grad.clone() for parameter in stack.parameters()])
     assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
 

@@ -60,19 +60,39 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         mixture = -entropy - self._expected_log_mixture(source)
         return torch.where(self.mixed.flatten() > 0, mixture, closed)
 
-    @torch.no_grad()
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        if self.is_mixture:
-            with torch.enable_grad():
-                return super().add_kl_gradient(factors, source)
+    def _add_kl_gradient(self, factors: Tensor, source: NoiseSource, sigma2: Tensor) -> None:
         assert self.weight.grad is not None
         assert self.noise.grad is not None
-        factors = factors.view(-1, 1, 1)
-        precision, half = self.std.pow(-2), 0.5 * factors * self.speed
-        sigma2 = (self.noise * self.speed).exp_()
-        self.weight.grad.addcmul_(self.weight, factors * precision)
-        self.noise.grad.addcmul_(sigma2, half * precision).sub_(half)
-        return None
+        half = 0.5 * factors * self.speed
+        # The part of the entropy, which both priors share.
+        self.noise.grad.sub_(half)
+        closed = self.std.pow(-2)
+        if self.is_mixture:
+            self._add_mixture_gradient(factors * self.mixed, source, sigma2.sqrt())
+            closed = closed * (1 - self.mixed)
+        if not self.is_mixture or not self.mixed.all():
+            self.weight.grad.addcmul_(self.weight, factors * closed)
+            self.noise.grad.addcmul_(sigma2, half * closed)
+
+    def _add_mixture_gradient(self, factors: Tensor, source: NoiseSource, sigma: Tensor) -> None:
+        """Of minus the expected log density, with the noise of `_expected_log_mixture`.
+
+        The log density's slope at w is minus w times the precision that w sees: the components'
+        precisions, weighted by their responsibilities.
+        """
+        assert self.weight.grad is not None
+        assert self.noise.grad is not None
+        first, second = self.std.pow(-2), self.std2.pow(-2)
+        odds = self.mix.log() - (-self.mix).log1p() + self.std2.log() - self.std.log()
+        shift = sigma.mul_(source.normal(*self.weight.shape[1:]))
+        slopes = []
+        for place in (self.weight + shift, self.weight - shift):
+            share = torch.addcmul(odds, place.square(), 0.5 * (second - first)).sigmoid_()
+            precision = torch.addcmul(second, share, first - second)
+            slopes.append(place.mul_(precision))
+        plus, minus = slopes
+        self.noise.grad.addcmul_((plus - minus).mul_(shift), 0.25 * factors * self.speed)
+        self.weight.grad.addcmul_(plus.add_(minus), 0.5 * factors)
 
     def _expected_log_mixture(self, source: NoiseSource | None) -> Tensor:
         """Expectation of the mixture prior's log density under the posterior: ``(members,)``."""

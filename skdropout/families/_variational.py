@@ -54,17 +54,17 @@ class VariationalLinear(WeightPosteriorLinear):
         # log(1 + 1 / alpha) is the softplus of -log_alpha.
         return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
 
-    @torch.no_grad()
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+    def _add_kl_gradient(self, factors: Tensor, source: NoiseSource, sigma2: Tensor) -> None:
         assert self.weight.grad is not None
         assert self.noise.grad is not None
-        factors = factors.view(-1, 1, 1)
         squares = self.weight.square().add_(TINY)
-        log_alpha = (self.noise * self.speed).sub_(squares.log())
-        gate = (log_alpha * _K3).add_(_K2).sigmoid_()
+        # K2 + K3 log_alpha, in two passes.
+        gate = torch.mul(self.noise, self.speed * _K3).add_(_K2)
+        gate.sub_(squares.log(), alpha=_K3).sigmoid_()
         # The derivative with respect to log_alpha = log_sigma2 - log(weight^2).
         slope = torch.addcmul(gate, gate, gate, value=-1).mul_(_K1 * _K3)
-        slope.add_(log_alpha.neg_().sigmoid_(), alpha=0.5).mul_(-factors)
+        # 1 / (1 + alpha)
+        slope.addcdiv_(squares, squares + sigma2, value=0.5).mul_(-factors)
         self.noise.grad.addcmul_(slope, self.speed)
         self.weight.grad.addcdiv_(slope.mul_(self.weight), squares, value=-2)
 
