@@ -17,10 +17,6 @@ from ._base import member_column
 from ._noise import NoiseSource
 from ._posterior import Posterior, WeightPosteriorLinear
 
-# The trapezoid rule that stands in for Monte Carlo where no noise is given: nodes in standard
-# deviations. They resolve a prior component an eighth as wide as the posterior.
-_NODES = np.linspace(-6.0, 6.0, 97)
-
 
 class BayesByBackpropLinear(WeightPosteriorLinear):
     """Gaussian weights with a Gaussian or a two-Gaussian prior."""
@@ -60,39 +56,36 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         mixture = -entropy - self._expected_log_mixture(source)
         return torch.where(self.mixed.flatten() > 0, mixture, closed)
 
-    def _add_kl_gradient(self, factors: Tensor, source: NoiseSource, sigma2: Tensor) -> None:
-        assert self.weight.grad is not None
-        assert self.noise.grad is not None
-        half = 0.5 * factors * self.speed
-        # The part of the entropy, which both priors share.
-        self.noise.grad.sub_(half)
-        closed = self.std.pow(-2)
-        if self.is_mixture:
-            self._add_mixture_gradient(factors * self.mixed, source, sigma2.sqrt())
-            closed = closed * (1 - self.mixed)
-        if not self.is_mixture or not self.mixed.all():
-            self.weight.grad.addcmul_(self.weight, factors * closed)
-            self.noise.grad.addcmul_(sigma2, half * closed)
+    def _kl_slopes(
+        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
+    ) -> tuple[Tensor, Tensor]:
+        half, precision = 0.5 * self.speed, self.std.pow(-2)
+        closed = weight * precision, torch.addcmul(-half, sigma2, half * precision)
+        if not self.is_mixture:
+            return closed
+        on_weight, on_noise = self._mixture_slopes(weight, sigma2.sqrt(), source)
+        mixed = on_weight, on_noise.mul_(self.speed).sub_(half)
+        choices = [torch.where(self.mixed > 0, a, b) for a, b in zip(mixed, closed, strict=True)]
+        return choices[0], choices[1]
 
-    def _add_mixture_gradient(self, factors: Tensor, source: NoiseSource, sigma: Tensor) -> None:
-        """Of minus the expected log density, with the noise of `_expected_log_mixture`.
+    def _mixture_slopes(
+        self, weight: Tensor, sigma: Tensor, source: NoiseSource
+    ) -> tuple[Tensor, Tensor]:
+        """Derivatives of minus the expected log density: see `_expected_log_mixture`.
 
-        The log density's slope at w is minus w times the precision that w sees: the components'
-        precisions, weighted by their responsibilities.
+        The slope of the log density at w is minus w times the precision that w sees: those of
+        the components, weighted by their responsibilities.
         """
-        assert self.weight.grad is not None
-        assert self.noise.grad is not None
         first, second = self.std.pow(-2), self.std2.pow(-2)
         odds = self.mix.log() - (-self.mix).log1p() + self.std2.log() - self.std.log()
-        shift = sigma.mul_(source.normal(*self.weight.shape[1:]))
+        shift = sigma.mul_(source.normal(*weight.shape[1:]))
         slopes = []
-        for place in (self.weight + shift, self.weight - shift):
+        for place in (weight + shift, weight - shift):
             share = torch.addcmul(odds, place.square(), 0.5 * (second - first)).sigmoid_()
-            precision = torch.addcmul(second, share, first - second)
-            slopes.append(place.mul_(precision))
+            slopes.append(place.mul_(torch.addcmul(second, share, first - second)))
         plus, minus = slopes
-        self.noise.grad.addcmul_((plus - minus).mul_(shift), 0.25 * factors * self.speed)
-        self.weight.grad.addcmul_(plus.add_(minus), 0.5 * factors)
+        on_log_sigma2 = (plus - minus).mul_(shift).mul_(0.25)
+        return plus.add_(minus).mul_(0.5), on_log_sigma2
 
     def _expected_log_mixture(self, source: NoiseSource | None) -> Tensor:
         """Expectation of the mixture prior's log density under the posterior: ``(members,)``."""
@@ -103,13 +96,25 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
             shift = sigma * source.normal(*self.weight.shape[1:])
             both = self._log_mixture(self.weight + shift) + self._log_mixture(self.weight - shift)
             return 0.5 * both
-        shares = np.exp(-0.5 * _NODES**2)
+        nodes = self._nodes(sigma)
+        shares = np.exp(-0.5 * nodes**2)
         shares /= shares.sum()
         values = [
             float(share) * self._log_mixture(self.weight + float(node) * sigma)
-            for node, share in zip(_NODES, shares, strict=True)
+            for node, share in zip(nodes, shares, strict=True)
         ]
         return torch.stack(values).sum(0)
+
+    def _nodes(self, sigma: Tensor) -> np.ndarray:
+        """Nodes of the trapezoid rule that stands in for Monte Carlo, in standard deviations.
+
+        No further apart than the narrower component is wide, down to an eighth.
+        """
+        narrower = torch.minimum(self.std, self.std2)[self.mixed > 0].min()
+        # In this order a sigma that is not a number ends at an eighth.
+        step = min(1 / 2, max(1 / 8, float(narrower / sigma.detach().max())))
+        half = math.ceil(6 / step)
+        return np.linspace(-6.0, 6.0, 2 * half + 1)
 
     def _log_mixture(self, weight: Tensor) -> Tensor:
         """Log density of the mixture at given weights, summed over the map: ``(members,)``."""

@@ -21,6 +21,8 @@ from ._noise import NoiseSource
 # that a row of zeros has.
 TINY = 1e-16
 _LOG2_E = math.log2(math.e)
+# Weights of a map that are worked on at a time where there are many passes over them.
+_PART = 2**15
 
 
 @dataclass(eq=False, repr=False)
@@ -88,13 +90,24 @@ class WeightPosteriorLinear(NoisyLinear):
         self, factors: Tensor, source: NoiseSource, sigma2: Tensor | None = None
     ) -> None:
         """As in `NoisyLinear`; a `sigma2` that is there already need not be computed again."""
-        self._add_kl_gradient(
-            factors.view(-1, 1, 1), source, self.sigma2() if sigma2 is None else sigma2
-        )
+        weight, noise = self.weight, self.noise
+        assert weight.grad is not None
+        assert noise.grad is not None
+        factors = factors.view(-1, 1, 1)
+        everything = (weight, noise, self.sigma2() if sigma2 is None else sigma2)
+        # A part at a time stays in the processor's cache from the first operation to the last.
+        step = max(1, _PART * weight.shape[1] // weight.numel())
+        for start in range(0, weight.shape[1], step):
+            part = slice(start, start + step)
+            slopes = self._kl_slopes(*(values[:, part] for values in everything), source)
+            for parameter, slope in zip((weight, noise), slopes, strict=True):
+                parameter.grad[:, part].addcmul_(slope, factors)
 
     @abstractmethod
-    def _add_kl_gradient(self, factors: Tensor, source: NoiseSource, sigma2: Tensor) -> None:
-        """The gradient of ``factors * kl``; factors ``(members, 1, 1)``, sigma2 as `weight`."""
+    def _kl_slopes(
+        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
+    ) -> tuple[Tensor, Tensor]:
+        """Derivatives of the KL with respect to `weight` and `noise`, for some of the inputs."""
 
     @property
     def log_alpha(self) -> Tensor:
