@@ -53,7 +53,12 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
         50,
         {**NOISY, "batch_size": 100},
     ),
-    "bayes-2x400": ((400, 400), BayesByBackprop(prior_std=0.1, kl_weight=0.1), 40, {}),
+    "bayes-2x400": (
+        (400, 400),
+        BayesByBackprop(prior_std=0.1, kl_weight=0.1, noise_speed=3.0),
+        40,
+        {},
+    ),
     "sparse-300-100": (
         (300, 100),
         Variational(kl_warmup=20, noise_speed=10.0),

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from ._base import member_column
 from ._noise import NoiseSource
@@ -52,56 +53,70 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         closed = 0.5 * (log_ratio.exp() + squares - log_ratio - 1).sum((1, 2))
         if not self.is_mixture:
             return closed
-        entropy = 0.5 * (self.log_sigma2 + math.log(2 * math.pi * math.e)).sum((1, 2))
-        mixture = -entropy - self._expected_log_mixture(source)
-        return torch.where(self.mixed.flatten() > 0, mixture, closed)
+        # The mixture's density is `prior_mix` times the first component's times 1 + odds.
+        rest = self.mix.log() * log_ratio[0].numel() + self._expected_log_odds(source)
+        return closed - (self.mixed * rest).flatten()
 
     def _kl_slopes(
         self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
     ) -> tuple[Tensor, Tensor]:
         half, precision = 0.5 * self.speed, self.std.pow(-2)
-        closed = weight * precision, torch.addcmul(-half, sigma2, half * precision)
-        if not self.is_mixture:
-            return closed
-        on_weight, on_noise = self._mixture_slopes(weight, sigma2.sqrt(), source)
-        mixed = on_weight, on_noise.mul_(self.speed).sub_(half)
-        choices = [torch.where(self.mixed > 0, a, b) for a, b in zip(mixed, closed, strict=True)]
-        return choices[0], choices[1]
+        on_weight = weight * precision
+        on_noise = torch.addcmul(-half, sigma2, half * precision)
+        if self.is_mixture:
+            self._add_mixture_slopes(on_weight, on_noise, weight, sigma2.sqrt(), source)
+        return on_weight, on_noise
 
-    def _mixture_slopes(
-        self, weight: Tensor, sigma: Tensor, source: NoiseSource
-    ) -> tuple[Tensor, Tensor]:
-        """Derivatives of minus the expected log density: see `_expected_log_mixture`.
+    def _add_mixture_slopes(
+        self,
+        on_weight: Tensor,
+        on_noise: Tensor,
+        weight: Tensor,
+        sigma: Tensor,
+        source: NoiseSource,
+    ) -> None:
+        """Subtract the derivatives of `_expected_log_odds`, with the same noise.
 
-        The slope of the log density at w is minus w times the precision that w sees: those of
-        the components, weighted by their responsibilities.
+        That of log(1 + odds) at w is -w times the difference of the components' precisions,
+        times the responsibility of the second.
         """
-        first, second = self.std.pow(-2), self.std2.pow(-2)
-        odds = self.mix.log() - (-self.mix).log1p() + self.std2.log() - self.std.log()
-        shift = sigma.mul_(source.normal(*weight.shape[1:]))
-        slopes = []
-        for place in (weight + shift, weight - shift):
-            share = torch.addcmul(odds, place.square(), 0.5 * (second - first)).sigmoid_()
-            slopes.append(place.mul_(torch.addcmul(second, share, first - second)))
-        plus, minus = slopes
-        on_log_sigma2 = (plus - minus).mul_(shift).mul_(0.25)
-        return plus.add_(minus).mul_(0.5), on_log_sigma2
+        constant, difference = self._log_odds()
+        shift = sigma.mul_(source.normal(weight.shape[1], 1))
+        plus, minus = weight + shift, weight - shift
+        for place in (plus, minus):
+            place.mul_(torch.addcmul(constant, place.square(), -0.5 * difference).sigmoid_())
+        difference = difference * self.mixed
+        on_noise.addcmul_((plus - minus).mul_(shift), 0.25 * difference * self.speed)
+        on_weight.addcmul_(plus.add_(minus), 0.5 * difference)
 
-    def _expected_log_mixture(self, source: NoiseSource | None) -> Tensor:
-        """Expectation of the mixture prior's log density under the posterior: ``(members,)``."""
+    def _log_odds(self) -> tuple[Tensor, Tensor]:
+        """A constant, and the difference d of the components' precisions.
+
+        The log odds of the second component at a weight w are ``constant - d w^2 / 2``.
+        """
+        constant = (-self.mix).log1p() - self.mix.log() + self.std.log() - self.std2.log()
+        return constant, self.std2.pow(-2) - self.std.pow(-2)
+
+    def _expected_log_odds(self, source: NoiseSource | None) -> Tensor:
+        """Expectation of log(1 + odds) under the posterior, over the map: ``(members, 1, 1)``."""
+        constant, difference = self._log_odds()
+
+        def at(weight: Tensor) -> Tensor:
+            log_odds = torch.addcmul(constant, weight.square(), -0.5 * difference)
+            return softplus(log_odds).sum((1, 2), keepdim=True)
+
         sigma = (0.5 * self.log_sigma2).exp()
         if source is not None:
-            # A pair of opposite numbers: what is odd in them, the gradient's largest noise on
-            # a log-variance, cancels.
-            shift = sigma * source.normal(*self.weight.shape[1:])
-            both = self._log_mixture(self.weight + shift) + self._log_mixture(self.weight - shift)
-            return 0.5 * both
+            # One number for all weights that leave an input: of each weight the estimate is as
+            # good as with numbers of its own. And a pair of opposite numbers: what is odd in
+            # them, the gradient's largest noise on a log-variance, cancels.
+            shift = sigma * source.normal(self.weight.shape[1], 1)
+            return 0.5 * (at(self.weight + shift) + at(self.weight - shift))
         nodes = self._nodes(sigma)
         shares = np.exp(-0.5 * nodes**2)
-        shares /= shares.sum()
         values = [
-            float(share) * self._log_mixture(self.weight + float(node) * sigma)
-            for node, share in zip(nodes, shares, strict=True)
+            float(share) * at(self.weight + float(node) * sigma)
+            for node, share in zip(nodes, shares / shares.sum(), strict=True)
         ]
         return torch.stack(values).sum(0)
 
@@ -113,15 +128,7 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         narrower = torch.minimum(self.std, self.std2)[self.mixed > 0].min()
         # In this order a sigma that is not a number ends at an eighth.
         step = min(1 / 2, max(1 / 8, float(narrower / sigma.detach().max())))
-        half = math.ceil(6 / step)
-        return np.linspace(-6.0, 6.0, 2 * half + 1)
-
-    def _log_mixture(self, weight: Tensor) -> Tensor:
-        """Log density of the mixture at given weights, summed over the map: ``(members,)``."""
-        squares = weight.square()
-        first = self.mix.log() - self.std.log() - squares / (2 * self.std.square())
-        second = (-self.mix).log1p() - self.std2.log() - squares / (2 * self.std2.square())
-        return (torch.logaddexp(first, second) - 0.5 * math.log(2 * math.pi)).sum((1, 2))
+        return np.linspace(-6.0, 6.0, 2 * math.ceil(6 / step) + 1)
 
 
 @dataclass(eq=False, repr=False)

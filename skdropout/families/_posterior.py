@@ -22,7 +22,7 @@ from ._noise import NoiseSource
 TINY = 1e-16
 _LOG2_E = math.log2(math.e)
 # Weights of a map that are worked on at a time where there are many passes over them.
-_PART = 2**15
+_PART = 2**17
 
 
 @dataclass(eq=False, repr=False)
