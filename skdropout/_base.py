@@ -15,13 +15,12 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
-from torch import Tensor
+from sklearn.utils.validation import _check_sample_weight
 
 from ._device import resolve_device
 from ._prediction import Prediction
 from ._random import new_seed
-from .likelihood import Likelihood, mixture_log_prob
+from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
@@ -58,10 +57,6 @@ class DropoutMLP(Prediction, ABC):
     @abstractmethod
     def _make_likelihood(self) -> Likelihood:
         """Likelihood of the encoded target."""
-
-    @abstractmethod
-    def _log_target_scale(self) -> float:
-        """Logarithm of what one unit of the encoded target is in units of y."""
 
     # ---- fit -----------------------------------------------------------------------------
 
@@ -353,36 +348,6 @@ class DropoutMLP(Prediction, ABC):
             sparse.net_ = self.net_.replaced(stack)
         sparse._set_sparsity(stack)
         return sparse
-
-    # ---- prediction ----------------------------------------------------------------------
-
-    def log_prob(self, X: Any, y: Any) -> np.ndarray:
-        """Log predictive density (classifier: probability) of each row's true target.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            True targets.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Logarithm of the mixture over the draws, in nats. Regressor: a density per unit of
-            y, of all outputs jointly. Classifier: its mean is minus scikit-learn's `log_loss`.
-        """
-        check_is_fitted(self)
-        X, y = self._validate_xy(X, y, reset=False)
-        likelihood = self.net_.criterion_
-
-        def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
-            target = target.to(raws[0].device)
-            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
-
-        target = as_tensor(self._encode_target(y))
-        if target.is_floating_point() and X.dtype == np.float64:
-            target = target.double()
-        return self._reduce(X, self._functions(), mixture, target)[0] - self._log_target_scale()
 
 
 @contextmanager

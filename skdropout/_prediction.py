@@ -103,17 +103,19 @@ class Prediction(Settings, BaseEstimator):
             return stack.draw(-(-n_functions // len(stack.members)), seeds)
 
 
-def interleave(members: list[np.ndarray], n_functions: int) -> np.ndarray:
-    """The first functions of all members in turn.
+def in_turns(n_members: int, n_draws: int, n_functions: int) -> np.ndarray:
+    """Indices of functions taken from all members in turn.
 
     Parameters
     ----------
-    members : list of ndarray of shape (n_draws, rows, ...), one per member
+    n_members, n_draws : int
+        Draws are numbered through, a member's draws together.
     n_functions : int
+        If there are fewer draws they are used again.
 
     Returns
     -------
-    ndarray of shape (n_functions, rows, ...)
+    ndarray of shape (n_functions,)
     """
-    turns = (divmod(function, len(members)) for function in range(n_functions))
-    return np.stack([members[member][draw % len(members[0])] for draw, member in turns])
+    draw, member = np.divmod(np.arange(n_functions), n_members)
+    return member * n_draws + draw % n_draws

@@ -11,13 +11,14 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
 from ._base import DropoutMLP
 from ._frames import uncertainty_frame
-from ._prediction import interleave
-from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
+from ._prediction import in_turns
+from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
+from .rows import as_tensor
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 
 _MEASURES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}
@@ -423,14 +424,39 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         plain = self._sampled_functions("sample_proba", n_samples, random_state)
 
         def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
-            members = [self._probabilities({member: raw}) for member, raw in enumerate(raws)]
-            draws = interleave([self._all_classes(p).cpu().numpy() for p in members], n_samples)
-            return (np.moveaxis(draws, 1, 0),)
+            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
+            turns = in_turns(len(raws), len(raws[0]), n_samples)
+            return (np.moveaxis(probabilities.cpu().numpy()[turns], 1, 0),)
 
         return np.moveaxis(self._reduce(X, plain, rows_first)[0], 0, 1)
 
-    def _log_target_scale(self) -> float:
-        return 0.0
+    def log_prob(self, X: Any, y: Any) -> np.ndarray:
+        """Log predictive probability of each row's true class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            True labels.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Logarithm of the mean probability over the draws, in nats. Its mean is minus
+            scikit-learn's `log_loss`.
+        """
+        check_is_fitted(self)
+        X, y = self._validate_xy(X, y, reset=False)
+        likelihood = self.net_.criterion_
+
+        def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
+            target = target.to(raws[0].device)
+            return (mixture_log_prob(likelihood, dict(enumerate(raws)), target).cpu().numpy(),)
+
+        target = as_tensor(self._encode_target(y))
+        if target.is_floating_point() and X.dtype == np.float64:
+            target = target.double()
+        return self._reduce(X, self._functions(), mixture, target)[0]
 
     def _probabilities(self, raws: dict[int, Tensor]) -> Tensor:
         """Probabilities under the draws of the given members.

@@ -1,12 +1,176 @@
-"""Quantiles of the predictive mixture. NumPy and SciPy only."""
+"""The predictive distribution: a mixture of equally likely components. NumPy and SciPy only.
+
+A component is one function with its observation noise. Where it comes from does not matter here:
+it may be a draw, a member of an ensemble, or a member's closed-form mean and variance.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaln, logsumexp, ndtr, ndtri, pdtr, pdtrik, xlogy
+
+from .uncertainty import Uncertainty, regression_uncertainty
 
 _ITERATIONS = 60
 _TOLERANCE = 1e-10
+
+
+class Mixture(ABC):
+    """Predictive distribution of some rows, in the units of y.
+
+    Everything that a regressor predicts is asked of it. Outputs are independent given the
+    component.
+    """
+
+    @abstractmethod
+    def mean(self) -> np.ndarray:
+        """Mean of a new observation: ``(rows, n_outputs)``."""
+
+    @abstractmethod
+    def uncertainty(self) -> Uncertainty:
+        """Mean and variance of a new observation, the variance split by cause."""
+
+    @abstractmethod
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        """Log density, or mass, of all outputs jointly: ``(rows,)``.
+
+        Parameters
+        ----------
+        y : ndarray of shape (rows, n_outputs)
+        """
+
+    @abstractmethod
+    def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
+        """Quantiles of each output: ``(rows, n_outputs, n_quantiles)``.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n_quantiles,)
+            In (0, 1).
+        """
+
+    @abstractmethod
+    def take(self, components: np.ndarray) -> Mixture:
+        """The mixture of these components, by index; one may be there more than once."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        """One new observation from each component: ``(n_components, rows, n_outputs)``."""
+
+
+class NormalMixture(Mixture):
+    """Components with normal noise.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_components, rows, n_outputs)
+    noise : ndarray, broadcastable to `means`
+        Variance of the observation noise of each component.
+    spread : ndarray, broadcastable to `means`, default=0
+        Variance of the function itself within a component. A draw is one function, so it is zero;
+        a component that stands for all draws of a member has one.
+    """
+
+    def __init__(self, means: np.ndarray, noise: np.ndarray, spread: np.ndarray | float = 0.0):
+        self.means = np.asarray(means, dtype=np.float64)
+        self.noise = np.asarray(noise, dtype=np.float64)
+        self.spread = np.asarray(spread, dtype=np.float64)
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Of the components: ``(n_components, rows, n_outputs)``."""
+        return np.broadcast_to(self.noise + self.spread, self.means.shape)
+
+    def mean(self) -> np.ndarray:
+        return self.means.mean(0)
+
+    def uncertainty(self) -> Uncertainty:
+        return regression_uncertainty(self.means, self.noise, self.spread)
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        variances = self.variances
+        squares = (y - self.means) ** 2 / variances
+        return _log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
+
+    def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
+        n_components, *shape = self.means.shape
+        stds = np.sqrt(self.variances).reshape(n_components, -1)
+        flat = normal_mixture_quantiles(self.means.reshape(n_components, -1), stds, probabilities)
+        return flat.reshape(*shape, -1)
+
+    def take(self, components: np.ndarray) -> NormalMixture:
+        noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
+        return NormalMixture(self.means[components], noise[components], spread[components])
+
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
+
+
+class PoissonMixture(Mixture):
+    """Components that count: Poisson distributions.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_components, rows, n_outputs)
+        Expected counts, positive.
+    """
+
+    def __init__(self, rates: np.ndarray):
+        self.rates = np.asarray(rates, dtype=np.float64)
+
+    def mean(self) -> np.ndarray:
+        return self.rates.mean(0)
+
+    def uncertainty(self) -> Uncertainty:
+        # A Poisson distribution's variance is its mean.
+        return regression_uncertainty(self.rates, self.rates)
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        return _log_mean_exp((xlogy(y, self.rates) - self.rates - gammaln(y + 1)).sum(-1))
+
+    def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
+        return poisson_mixture_quantiles(self.rates, probabilities)
+
+    def take(self, components: np.ndarray) -> PoissonMixture:
+        return PoissonMixture(self.rates[components])
+
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        return rng.poisson(self.rates).astype(np.float64)
+
+
+def _log_mean_exp(log_densities: np.ndarray) -> np.ndarray:
+    return logsumexp(log_densities, axis=0) - np.log(len(log_densities))
+
+
+def poisson_mixture_quantiles(rates: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Quantiles of mixtures of Poisson distributions with equal weights.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (n_components, ...)
+    probabilities : ndarray of shape (n_quantiles,)
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray of shape (..., n_quantiles)
+        The smallest integers at which the mixture's distribution function reaches the
+        probabilities.
+    """
+    rates = rates[..., None]
+    # `pdtrik` inverts the distribution function over real counts. The mixture's quantile lies
+    # between those of the smallest and of the largest rate.
+    low = np.floor(np.nan_to_num(pdtrik(probabilities, rates.min(0)))) - 1
+    high = np.ceil(np.nan_to_num(pdtrik(probabilities, rates.max(0)))) + 1
+    low = np.maximum(low, -1.0)
+    while (open_ := high - low > 1).any():
+        middle = np.floor((low + high) / 2)
+        reached = pdtr(middle, rates).mean(0) >= probabilities
+        high = np.where(open_ & reached, middle, high)
+        low = np.where(open_ & ~reached, middle, low)
+    return high
 
 
 def normal_mixture_quantiles(

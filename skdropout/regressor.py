@@ -8,21 +8,16 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import DropoutMLP
-from ._frames import uncertainty_frame
-from ._prediction import interleave
-from ._random import local_random_state
+from ._predictive import PredictiveDistribution
 from .likelihood import GaussianLikelihood, Likelihood
-from .mixture import normal_mixture_quantiles
-from .uncertainty import Uncertainty, regression_uncertainty
+from .mixture import NormalMixture
 
 
 @dataclass(eq=False, repr=False)
-class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
+class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     """A multi-layer perceptron regressor with dropout that says how sure it is.
 
     It takes the place of scikit-learn's `MLPRegressor`. Dropout stays on at prediction: `n_draws`
@@ -219,7 +214,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     normalize_y: bool = True
 
     _parameter_constraints: ClassVar[dict] = {
-        **DropoutMLP._parameter_constraints,
+        **PredictiveDistribution._parameter_constraints,
         "normalize_y": ["boolean"],
     }
 
@@ -302,219 +297,20 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     def _make_likelihood(self) -> Likelihood:
         return GaussianLikelihood(self.n_members, self.n_outputs_)
 
-    def _log_target_scale(self) -> float:
-        return float(np.log(self._y_scale).sum())
-
     # ---- prediction ----------------------------------------------------------------------
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Mean of the predictive distribution, and its standard deviation.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Also return the standard deviation of a new observation: of the draws' means and
-            of the observation noise together.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of y.
-        std : ndarray of the same shape
-            Only with ``return_std=True``. In the units of y.
-
-        Raises
-        ------
-        ValueError
-            If ``return_std=True`` is asked of a model without noise and with one member, or
-            with ``n_draws=0``.
-        """
-        if return_std:
-            uncertainty = self._moments(X, "predict(return_std=True)")
-            return uncertainty.mean, np.sqrt(uncertainty.total)
-        x = self._check_x(X)
-
-        def mean_over_draws(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means, _ = self._components(raws)
-            return (means.mean(0, dtype=np.float64),)
-
-        (mean,) = self._reduce(x, self._functions(), mean_over_draws)
-        return self._shaped(mean * self._y_scale + self._y_mean)
-
-    def predict_uncertainty(self, X: Any, *, as_frame: bool = False) -> Uncertainty:
-        """Mean and variance of the prediction, the variance split by cause.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        as_frame : bool, default=False
-            Return a pandas DataFrame on the index of `X` instead of a tuple.
-
-        Returns
-        -------
-        Uncertainty or DataFrame
-            `mean` in the units of y; `total`, `epistemic` and `aleatoric` in its squared
-            units. Each of shape (n_samples,) or (n_samples, n_outputs).
-            ``total == epistemic + aleatoric``, `total` is the variance of a new observation.
-
-        Raises
-        ------
-        ValueError
-            If the model has no noise and one member, or for ``n_draws=0``.
-        """
-        validate_parameter_constraints(
-            {"as_frame": ["boolean"]}, {"as_frame": as_frame}, caller_name=type(self).__name__
-        )
-        uncertainty = self._moments(X, "predict_uncertainty")
-        return uncertainty_frame(X, uncertainty, None) if as_frame else uncertainty
-
-    def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
-        """Quantiles of the predictive distribution, the mixture over the draws.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        quantiles : array-like of shape (n_quantiles,)
-            Probabilities in (0, 1), increasing.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
-            In the units of y, increasing along the last axis.
-
-        Raises
-        ------
-        ValueError
-            For quantiles out of range or not increasing, and for a model without noise and
-            with one member or with ``n_draws=0``.
-        """
-        name = f"{type(self).__name__}.predict_quantiles"
-        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if (
-            probabilities.ndim != 1
-            or not ((probabilities > 0) & (probabilities < 1)).all()
-            or (np.diff(probabilities) <= 0).any()
-        ):
-            raise ValueError(
-                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
-            )
-        return self._mixture_quantiles(X, probabilities, "predict_quantiles")
-
-    def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
-        """Central interval that holds a new observation with a given probability.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        confidence_level : float or array-like of shape (n_levels,), default=0.9
-            Probability of the interval, in (0, 1).
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
-            Lower and upper ends, in the units of y. With several outputs the shape is
-            (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
-
-        Raises
-        ------
-        ValueError
-            For a level out of range, and for a model without noise and with one member or with
-            ``n_draws=0``.
-        """
-        levels = np.asarray(confidence_level, dtype=np.float64)
-        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(
-                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
-                f"(0, 1) or a list of such, got {confidence_level!r}"
-            )
-        tails = (1 - np.atleast_1d(levels)) / 2
-        ends = self._mixture_quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
-        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
-        return ends if levels.ndim else ends[..., 0]
-
-    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
-        """New observations from the predictive distribution.
-
-        Each sample is one function from the posterior plus observation noise.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features)
-        n_samples : int, default=1
-            Observations per row.
-        random_state : int, RandomState instance or None, default=0
-            None draws differently in each call.
-
-        Returns
-        -------
-        ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
-            In the units of y.
-        """
-        X = self._check_x(X)
-        rng = local_random_state(random_state)
-        plain = self._sampled_functions("sample_y", n_samples, rng)
-        noise = self._noise_std()
-
-        def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means = interleave([raw.cpu().numpy() for raw in raws], n_samples)
-            return (np.moveaxis(means, 0, -1),)
-
-        (samples,) = self._reduce(X, plain, rows_first)
-        std = noise[np.arange(n_samples) % len(noise)].T
-        samples = samples + std * rng.standard_normal(samples.shape)
-        samples = samples * self._y_scale[:, None] + self._y_mean[:, None]
-        return self._shaped(samples)
 
     @property
     def noise_std_(self) -> Any:
         """Standard deviation of the observation noise, in the units of y."""
-        std = np.sqrt((self._noise_std() ** 2).mean(0)) * self._y_scale
+        variance = self.net_.criterion_.variance[:, 0].cpu().double().numpy()
+        std = np.sqrt(variance.mean(0)) * self._y_scale
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _noise_std(self) -> np.ndarray:
-        """Of each member, standardised: ``(members, n_outputs)``."""
-        return self.net_.criterion_.variance[:, 0].sqrt().cpu().numpy()
-
-    def _moments(self, X: Any, uncertain: str | None) -> Uncertainty:
-        x = self._check_x(X)
-        plain = self._functions(uncertain)
-
-        def decompose(raws: list[Tensor]) -> Uncertainty:
-            return regression_uncertainty(*self._components(raws))
-
-        mean, _, *variances = self._reduce(x, plain, decompose)
-        epistemic, aleatoric = (variance * self._y_scale**2 for variance in variances)
-        # The total is added up last: scaled by itself it could differ in the last bit.
-        scaled = Uncertainty(
-            mean * self._y_scale + self._y_mean, epistemic + aleatoric, epistemic, aleatoric
-        )
-        return Uncertainty(*map(self._shaped, scaled))
-
-    def _components(self, raws: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        """Means and noise variances of the mixture, ``(n_draws, rows, n_outputs)`` each."""
+    def _mixture(self, raws: list[Tensor]) -> NormalMixture:
         likelihood = self.net_.criterion_
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
-        return (
-            np.concatenate([part.mean.cpu().numpy() for part in parts]),
-            np.concatenate([part.variance.cpu().numpy() for part in parts]),
+        means, noise = (
+            np.concatenate([getattr(part, name).cpu().double().numpy() for part in parts])
+            for name in ("mean", "variance")
         )
-
-    def _mixture_quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
-        x = self._check_x(X)
-
-        def invert(raws: list[Tensor]) -> tuple[np.ndarray]:
-            means, variances = self._components(raws)
-            flat = normal_mixture_quantiles(
-                means.reshape(len(means), -1),
-                np.sqrt(variances).reshape(len(means), -1),
-                probabilities,
-            )
-            return (flat.reshape(*means.shape[1:], -1),)
-
-        (values,) = self._reduce(x, self._functions(method), invert)
-        return self._shaped(values * self._y_scale[:, None] + self._y_mean[:, None])
-
-    def _shaped(self, values: np.ndarray) -> np.ndarray:
-        """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
-        return values[:, 0] if self._y_ndim == 1 else values
+        return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)

@@ -30,7 +30,9 @@ class Uncertainty(NamedTuple):
     aleatoric: Any
 
 
-def regression_uncertainty(means: np.ndarray, variances: np.ndarray) -> Uncertainty:
+def regression_uncertainty(
+    means: np.ndarray, variances: np.ndarray, spread: np.ndarray | float = 0.0
+) -> Uncertainty:
     """Law of total variance over draws.
 
     Parameters
@@ -38,13 +40,16 @@ def regression_uncertainty(means: np.ndarray, variances: np.ndarray) -> Uncertai
     means : ndarray of shape (n_draws, n_samples, n_outputs)
     variances : ndarray, broadcastable to `means`
         Variance of the observation noise in each draw.
+    spread : ndarray, broadcastable to `means`, default=0
+        Variance of the function within each part, where a part is more than one draw.
 
     Returns
     -------
     Uncertainty
         Fields of shape (n_samples, n_outputs), float64.
     """
-    epistemic = means.var(0, dtype=np.float64)
+    within = np.broadcast_to(spread, means.shape).mean(0, dtype=np.float64)
+    epistemic = means.var(0, dtype=np.float64) + within
     noise = np.broadcast_to(variances, means.shape).mean(0, dtype=np.float64)
     return Uncertainty(means.mean(0, dtype=np.float64), epistemic + noise, epistemic, noise)
 

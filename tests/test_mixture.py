@@ -53,9 +53,9 @@ def test_quantiles_are_those_of_new_observations(fitted):
     rng = np.random.default_rng(0)
     plain = model._functions()
     (means,) = model._reduce(
-        X[:4], plain, lambda raws: (np.moveaxis(model._components(raws)[0], 0, 1),)
+        X[:4], plain, lambda raws: (np.moveaxis(model._mixture(raws).means, 0, 1),)
     )
-    means = means[..., 0] * model._y_scale + model._y_mean
+    means = means[..., 0]
     noise = model.noise_std_ * rng.standard_normal((4, 100, 400))
     observations = (means[..., None] + noise).reshape(4, -1)
     quantiles = model.predict_quantiles(X[:4], [0.1, 0.5, 0.9])
