@@ -464,9 +464,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
         likelihood = self.net_.criterion_
-        members = [likelihood.distribution(raw, member).probs for member, raw in raws.items()]
-        probabilities = members[0] if len(members) == 1 else torch.cat(members)
-        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
+        members = [likelihood.probabilities(raw) for raw in raws.values()]
+        return members[0] if len(members) == 1 else torch.cat(members)
 
     @staticmethod
     def _all_classes(probabilities: Tensor) -> Tensor:
