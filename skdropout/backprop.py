@@ -91,7 +91,7 @@ class Backprop:
         """
         if self.n_members > 1:
             x = x.expand(self.n_members, -1, -1)
-        tape = []
+        tape: list[tuple] = []
         for map_, values in zip(self.maps, noise, strict=True):
             if tape:
                 x = self.activation(x)

@@ -90,18 +90,18 @@ class WeightPosteriorLinear(NoisyLinear):
         self, factors: Tensor, source: NoiseSource, sigma2: Tensor | None = None
     ) -> None:
         """As in `NoisyLinear`; a `sigma2` that is there already need not be computed again."""
-        weight, noise = self.weight, self.noise
-        assert weight.grad is not None
-        assert noise.grad is not None
+        gradients = self.weight.grad, self.noise.grad
+        sigma2 = self.sigma2() if sigma2 is None else sigma2
         factors = factors.view(-1, 1, 1)
-        everything = (weight, noise, self.sigma2() if sigma2 is None else sigma2)
         # A part at a time stays in the processor's cache from the first operation to the last.
-        step = max(1, _PART * weight.shape[1] // weight.numel())
-        for start in range(0, weight.shape[1], step):
-            part = slice(start, start + step)
-            slopes = self._kl_slopes(*(values[:, part] for values in everything), source)
-            for parameter, slope in zip((weight, noise), slopes, strict=True):
-                parameter.grad[:, part].addcmul_(slope, factors)
+        n_in = self.weight.shape[1]
+        step = max(1, _PART * n_in // self.weight.numel())
+        for start in range(0, n_in, step):
+            part = (slice(None), slice(start, start + step))
+            slopes = self._kl_slopes(self.weight[part], self.noise[part], sigma2[part], source)
+            for gradient, slope in zip(gradients, slopes, strict=True):
+                assert gradient is not None, "there is one before training begins"
+                gradient[part].addcmul_(slope, factors)
 
     @abstractmethod
     def _kl_slopes(
