@@ -123,11 +123,11 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
     def _nodes(self, sigma: Tensor) -> np.ndarray:
         """Nodes of the trapezoid rule that stands in for Monte Carlo, in standard deviations.
 
-        No further apart than the narrower component is wide, down to an eighth.
+        They resolve the narrower component, down to one an eighth as wide as the posterior.
         """
         narrower = torch.minimum(self.std, self.std2)[self.mixed > 0].min()
         # In this order a sigma that is not a number ends at an eighth.
-        step = min(1 / 2, max(1 / 8, float(narrower / sigma.detach().max())))
+        step = min(1.0, max(1 / 8, float(narrower / sigma.detach().max()) / 2))
         return np.linspace(-6.0, 6.0, 2 * math.ceil(6 / step) + 1)
 
 
