@@ -23,6 +23,7 @@ from torch import Tensor
 from ._device import resolve_device
 from ._prediction import Prediction
 from ._random import local_random_state, new_seed
+from ._rounds import fixed_draws
 from .calibration import folds
 from .draws import evaluate
 from .likelihood import Likelihood
@@ -271,7 +272,7 @@ class DropoutMLP(Prediction, ABC):
             plan=Plan(**options),
             rows=rows,
             validation=validation,
-            n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
+            n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
             max_iter=self.max_iter,
             callbacks=tuple(self._all_callbacks()),
             device=str(device),
@@ -336,7 +337,7 @@ class DropoutMLP(Prediction, ABC):
 
     def _said(self, net: DropoutNet, rows: Rows) -> HeldOut:
         stack = net.module_
-        n_draws = min(self.n_draws, _CALIBRATION_DRAWS)
+        n_draws = min(fixed_draws(self.n_draws), _CALIBRATION_DRAWS)
         with torch.inference_mode():
             plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
             chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]

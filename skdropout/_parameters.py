@@ -28,7 +28,7 @@ class Parameters:
     dropout: str | Family | None = "bernoulli"
     dropout_rate: Any = 0.2
     input_dropout_rate: float = 0.0
-    n_draws: int = 100
+    n_draws: int | str = 100
     n_members: int = 1
     normalization: str | None = None
     solver: str = "adam"
@@ -63,7 +63,7 @@ class Parameters:
         "dropout": [StrOptions(FAMILIES.keys()), Family, None],
         "dropout_rate": ["array-like", Interval(Real, 0, 1, closed="left")],
         "input_dropout_rate": [Interval(Real, 0, 1, closed="left")],
-        "n_draws": [Interval(Integral, 0, None, closed="left")],
+        "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],

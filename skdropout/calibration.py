@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from .mixture import NormalMixture
+from .proper_scores import binned_error, equal_width_bins
 
 # A factor on a standard deviation, or a temperature, beyond these says that something else is
 # wrong.
@@ -105,9 +106,8 @@ def top_calibration_error(probabilities: np.ndarray, y: np.ndarray, n_bins: int 
     n_bins : int, default=15
     """
     top = probabilities.max(1)
-    bins = np.minimum((top * n_bins).astype(int), n_bins - 1)
-    gaps = np.bincount(bins, weights=top - (probabilities.argmax(1) == y), minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(y))
+    bins = equal_width_bins(top, n_bins)
+    return binned_error(top, probabilities.argmax(1) == y, np.ones(len(y)), bins)
 
 
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:

@@ -21,10 +21,12 @@ from ._frames import uncertainty_frame
 from ._prediction import in_turns
 from .calibration import class_log_prob, temperature_of_logits, top_calibration_error
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
+from .monte_carlo import entropy_error, probability_error
 from .rows import as_tensor
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 
 _MEASURES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}
+_ERRORS = {"entropy": entropy_error, "variance": probability_error}
 
 
 @dataclass(eq=False, repr=False)
@@ -53,10 +55,13 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         "variational" it is where learning starts; "bayes_by_backprop" does not use it.
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
-    n_draws : int, default=100
+    n_draws : int or "auto", default=100
         Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
-        one network without noise, no uncertainty from draws. Read at prediction, so
-        ``set_params(n_draws=1000)`` needs no refit.
+        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
+        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
+        standard deviation are at most 2.5 % of its total standard deviation. Every method that
+        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
+        refit.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
@@ -378,8 +383,13 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         return np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
 
     def predict_uncertainty(
-        self, X: Any, *, measure: str = "variance", as_frame: bool = False
-    ) -> Uncertainty:
+        self,
+        X: Any,
+        *,
+        measure: str = "variance",
+        as_frame: bool = False,
+        return_error: bool = False,
+    ) -> Any:
         """Class probabilities and how uncertain they are, split by cause.
 
         Parameters
@@ -391,34 +401,56 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
             and `aleatoric` the expected entropy, in nats.
         as_frame : bool, default=False
             Return a pandas DataFrame on the index of `X` instead of a tuple.
+        return_error : bool, default=False
+            Also return the standard errors that these numbers have because `n_draws` is finite.
+            They say nothing of how good the model is.
 
         Returns
         -------
-        Uncertainty or DataFrame
+        uncertainty : Uncertainty or DataFrame
             `mean` of shape (n_samples, n_classes); `total`, `epistemic` and `aleatoric` of
             shape (n_samples,). ``total == epistemic + aleatoric``.
+        error : Uncertainty
+            Only with ``return_error=True``: the standard error of each of these numbers, in the
+            same shapes and units. A frame has columns of its own for them, named ``..._error``.
 
         Raises
         ------
         ValueError
-            If the model has no noise and one member, or for ``n_draws=0``.
+            If the model has no noise and one member, for ``n_draws=0``, and with
+            ``return_error=True`` for ``n_draws=1``.
         """
-        check_measure = {"measure": [StrOptions(set(_MEASURES))], "as_frame": ["boolean"]}
-        name = type(self).__name__
-        validate_parameter_constraints(
-            check_measure, {"measure": measure, "as_frame": as_frame}, caller_name=name
-        )
+        options = {"measure": measure, "as_frame": as_frame, "return_error": return_error}
+        allowed = {name: ["boolean"] for name in options}
+        allowed["measure"] = [StrOptions(set(_MEASURES))]
+        validate_parameter_constraints(allowed, options, caller_name=type(self).__name__)
         x = self._check_x(X)
         plain = self._functions("predict_uncertainty")
+        if return_error:
+            self._check_error()
 
-        def decompose(raws: list[Tensor]) -> Uncertainty:
-            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
-            return _MEASURES[measure](probabilities.cpu().numpy())
+        def decompose(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
+            if return_error:
+                uncertainty, error = self._with_error(raws, measure)
+                return (*uncertainty, *error)
+            return _MEASURES[measure](self._all_probabilities(raws))
 
-        uncertainty = Uncertainty(*self._reduce(x, plain, decompose))
-        if not as_frame:
-            return uncertainty
-        return uncertainty_frame(X, uncertainty, [f"proba_{label}" for label in self.classes_])
+        parts = self._reduce(x, plain, decompose)
+        results = [Uncertainty(*parts[k : k + 4]) for k in range(0, len(parts), 4)]
+        if as_frame:
+            names = [f"proba_{label}" for label in self.classes_]
+            return uncertainty_frame(X, results[0], results[1] if return_error else None, names)
+        return tuple(results) if return_error else results[0]
+
+    def _with_error(
+        self, raws: list[Tensor], measure: str = "variance"
+    ) -> tuple[Uncertainty, Uncertainty]:
+        probabilities = self._all_probabilities(raws)
+        return _MEASURES[measure](probabilities), _ERRORS[measure](probabilities, len(raws))
+
+    def _all_probabilities(self, raws: list[Tensor]) -> np.ndarray:
+        """Of all members, draws and classes: ``(n_draws, rows, n_classes)``."""
+        return self._all_classes(self._probabilities(dict(enumerate(raws)))).cpu().numpy()
 
     def sample_proba(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
         """Class probabilities under single functions from the posterior.
@@ -441,9 +473,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         plain = self._sampled_functions("sample_proba", n_samples, random_state)
 
         def rows_first(raws: list[Tensor]) -> tuple[np.ndarray]:
-            probabilities = self._all_classes(self._probabilities(dict(enumerate(raws))))
             turns = in_turns(len(raws), len(raws[0]), n_samples)
-            return (np.moveaxis(probabilities.cpu().numpy()[turns], 1, 0),)
+            return (np.moveaxis(self._all_probabilities(raws)[turns], 1, 0),)
 
         return np.moveaxis(self._reduce(X, plain, rows_first)[0], 0, 1)
 

@@ -57,10 +57,13 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         "variational" it is where learning starts; "bayes_by_backprop" does not use it.
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
-    n_draws : int, default=100
+    n_draws : int or "auto", default=100
         Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
-        one network without noise, no uncertainty from draws. Read at prediction, so
-        ``set_params(n_draws=1000)`` needs no refit.
+        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
+        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
+        standard deviation are at most 2.5 % of its total standard deviation. Every method that
+        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
+        refit.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _data import calibration_error
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier
 from skdropout.families import BayesByBackprop, Concrete, Variational
+from skdropout.metrics import expected_calibration_error
 
 ADAM = {"learning_rate_init": 1e-3, "batch_size": 200, "alpha": 0.0}
 # Hidden layers, family, epochs, and what else differs. Published errors stand beside them.
@@ -92,7 +92,7 @@ def scores(model: DropoutMLPClassifier, X: np.ndarray, y: np.ndarray) -> tuple[f
     """Test error and calibration error in percent, and log loss."""
     proba = model.predict_proba(X)
     right = model.classes_[proba.argmax(1)] == y
-    ece = calibration_error(proba.max(1), right.astype(float))
+    ece = expected_calibration_error(right, proba.max(1))
     return 100 * (1 - right.mean()), 100 * ece, -model.log_prob(X, y).mean()
 
 
