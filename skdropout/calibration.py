@@ -105,9 +105,8 @@ def top_calibration_error(probabilities: np.ndarray, y: np.ndarray, n_bins: int 
     y : ndarray of int of shape (rows,)
     n_bins : int, default=15
     """
-    top = probabilities.max(1)
-    bins = equal_width_bins(top, n_bins)
-    return binned_error(top, probabilities.argmax(1) == y, np.ones(len(y)), bins)
+    top, right = probabilities.max(1), probabilities.argmax(1) == y
+    return binned_error(top, right, np.ones(len(y)), equal_width_bins(top, n_bins))
 
 
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:
