@@ -373,6 +373,29 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         results = self._reduce(X, plain, moments)
         return results if return_std else results[0]
 
+    def predict_members(self, X: Any) -> np.ndarray:
+        """What each member of an ensemble (`n_members`) says: the mean over its own draws.
+
+        Half the sum over the classes of their variance is the part of the epistemic variance
+        that is disagreement between members; the rest is between the draws of a member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples, n_classes)
+            Probabilities. Their mean over the members is `predict_proba`.
+        """
+        x = self._check_x(X)
+
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
+            each = [_mean(*self._probabilities([raw])) for raw in raws]
+            return (torch.stack([self._all_classes(p) for p in each], 1).cpu().numpy(),)
+
+        return np.moveaxis(self._reduce(x, self._functions(), means)[0], 1, 0)
+
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
