@@ -28,7 +28,7 @@ class Parameters:
     dropout: str | Family | None = "bernoulli"
     dropout_rate: Any = 0.2
     input_dropout_rate: float = 0.0
-    n_draws: int = 100
+    n_draws: int | str = 100
     n_members: int = 1
     normalization: str | None = None
     solver: str = "adam"
@@ -52,6 +52,7 @@ class Parameters:
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    calibrate: bool = False
     device: str = "auto"
     callbacks: Any = None
 
@@ -62,14 +63,14 @@ class Parameters:
         "dropout": [StrOptions(FAMILIES.keys()), Family, None],
         "dropout_rate": ["array-like", Interval(Real, 0, 1, closed="left")],
         "input_dropout_rate": [Interval(Real, 0, 1, closed="left")],
-        "n_draws": [Interval(Integral, 0, None, closed="left")],
+        "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cooldown"})],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -89,6 +90,7 @@ class Parameters:
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "calibrate": ["boolean"],
         "device": [str],
         "callbacks": [list, tuple, None],
     }

@@ -55,7 +55,7 @@ class Settings(Parameters):
 
     def _batch_size(self, n_rows: int) -> int:
         if isinstance(self.batch_size, str):
-            return min(200, n_rows)
+            return self._auto_batch_size(n_rows)
         if self.batch_size > n_rows:
             warnings.warn(
                 f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
@@ -64,11 +64,21 @@ class Settings(Parameters):
             )
         return min(self.batch_size, n_rows)
 
-    def _all_callbacks(self) -> list:
-        """Our callbacks and the user's, stopping last so that all see the last epoch."""
+    @staticmethod
+    def _auto_batch_size(n_rows: int) -> int:
+        return min(200, n_rows)
+
+    def _all_callbacks(self, quiet: bool = False) -> list:
+        """Our callbacks and the user's, stopping last so that all see the last epoch.
+
+        Parameters
+        ----------
+        quiet : bool
+            Without the user's, and nothing printed.
+        """
         return [
-            *self._own_callbacks(),
-            *self._users_callbacks(),
+            *self._own_callbacks(quiet),
+            *([] if quiet else self._users_callbacks()),
             ("stop", StopWhenConverged()),
         ]
 
@@ -84,12 +94,15 @@ class Settings(Parameters):
         # Copies: callbacks keep state, and fit does not change its parameters.
         return copy.deepcopy(list(self.callbacks or ()))
 
-    def _own_callbacks(self) -> list:
+    def _own_callbacks(self, quiet: bool) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        stopping = Stopping(self.early_stopping, self.tol, self.n_iter_no_change, adaptive)
+        cooldown = self.max_iter if self.learning_rate == "cooldown" else None
+        stopping = Stopping(
+            self.early_stopping, self.tol, self.n_iter_no_change, adaptive, cooldown
+        )
         callbacks: list = [("stopping", stopping)]
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
-        if self.verbose:
+        if self.verbose and not quiet:
             callbacks.append(("epoch_line", EpochLine(self.max_iter)))
         return callbacks

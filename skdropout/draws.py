@@ -8,7 +8,7 @@ is copying whole rows of memory, and what is left is one matrix product a layer.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -25,7 +25,9 @@ _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
 
 
-def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(
+    plain: PlainStack, x: Tensor, members: Sequence[int] | None = None
+) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
@@ -33,6 +35,8 @@ def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]
     plain : PlainStack
     x : Tensor of shape (rows, n_features)
         Its dtype and device are those of the computation.
+    members : sequence of int, optional
+        Which members to evaluate. None is all of them.
 
     Yields
     ------
@@ -42,14 +46,15 @@ def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
-    members = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
+    chosen = range(plain.n_members) if members is None else members
+    networks = [_Member(plain, index, x.dtype) for index in chosen]
     step = _chunk_rows(plain, x)
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
         inputs = x[rows].T
         if plain.inputs is not None:
             inputs = inputs.index_select(0, plain.inputs)
-        yield rows, [member(inputs) for member in members]
+        yield rows, [network(inputs) for network in networks]
 
 
 def _chunk_rows(plain: PlainStack, x: Tensor) -> int:

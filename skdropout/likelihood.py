@@ -9,7 +9,14 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal
+from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Normal, Poisson
+
+# A network that interpolates its rows would drive the variance to zero.
+_SMALLEST_VARIANCE = 1e-6
+# Largest logarithm of a predicted variance over the common scale, and the power of the variance
+# that weighs a row's mean while training. Both were chosen on the training parts of public tables.
+_SHAPE_BOUND = 3.0
+_BETA = 0.5
 
 
 class Likelihood(nn.Module, ABC):
@@ -41,16 +48,20 @@ class Likelihood(nn.Module, ABC):
     def distribution(self, raw: Tensor, member: int) -> Distribution:
         """Distribution of the target for raw outputs ``(..., rows, n_raw)`` of one member."""
 
+    def objective(self, raw: Tensor, y: Tensor) -> Tensor:
+        """What training descends on, of the shape of `loss`; `loss` itself unless said so."""
+        return self.loss(raw, y)
+
     @abstractmethod
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        """Gradient of `loss` with respect to `raw`, of its shape."""
+        """Gradient of `objective` with respect to `raw`, of its shape."""
 
     @abstractmethod
     def gradient_scale(self) -> Tensor | None:
         """What keeps each member's gradient of one size: ``(members,)``, None for ones.
 
-        A factor on the steps of plain gradient descent. It changes no objective and stays the
-        same for an epoch.
+        A factor on the gradient of likelihood and penalty together. It changes no objective and
+        stays the same for an epoch.
         """
 
     @abstractmethod
@@ -132,6 +143,38 @@ class CategoricalLikelihood(_NothingClosedForm):
         return raw.mT.softmax(-2).mT
 
 
+class PoissonLikelihood(_NothingClosedForm):
+    """Counts. A raw output is the logarithm of the expected count over the mean count.
+
+    Parameters
+    ----------
+    n_members : int
+    means : Tensor of shape (n_outputs,)
+        Mean counts, where training starts from.
+    """
+
+    means: Tensor
+
+    def __init__(self, n_members: int, means: Tensor) -> None:
+        super().__init__()
+        self.n_members, self.n_raw = n_members, len(means)
+        self.register_buffer("means", means)
+
+    def loss(self, raw: Tensor, y: Tensor) -> Tensor:
+        log_rate = raw + self.means.log()
+        return (log_rate.exp() - y * log_rate + (y + 1).lgamma()).sum(-1)
+
+    def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
+        return raw.exp().mul_(self.means).sub_(y)
+
+    def gradient_scale(self) -> Tensor:
+        return (1 / self.means.amax()).expand(self.n_members)
+
+    def distribution(self, raw: Tensor, member: int) -> Independent:
+        rate = raw.exp() * self.means.to(raw.dtype)
+        return Independent(Poisson(rate, validate_args=False), 1, validate_args=False)
+
+
 class GaussianLikelihood(Likelihood):
     """Real targets with Gaussian noise, one learned variance per member and output.
 
@@ -146,7 +189,8 @@ class GaussianLikelihood(Likelihood):
     Attributes
     ----------
     variance : Tensor of shape (members, 1, n_outputs)
-        Observation noise in the (standardised) target's squared units.
+        Observation noise in the (standardised) target's squared units, the mean over the rows
+        of the last epoch.
     """
 
     variance: Tensor
@@ -169,26 +213,109 @@ class GaussianLikelihood(Likelihood):
         return (raw - y).div_(self.variance)
 
     def gradient_scale(self) -> Tensor | None:
-        # The gradient grows as 1 / variance while the network fits better and better, until
-        # gradient descent diverges. Undone, the steps are those of the squared error.
+        # The gradient grows as 1 / variance while the network fits better and better. Gradient
+        # descent would diverge, and Adam, whose steps lag behind, take larger ones by accident.
+        # Undone, the steps are those of the squared error.
         return self.variance.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
-        squares = (raw - y).square()
-        if weight is not None:
-            squares *= weight.unsqueeze(-1)
-        self._squares += squares.sum(1, keepdim=True)
+        self._add_rows(self._squares, (raw - y).square(), weight)
         self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
 
+    @staticmethod
+    def _add_rows(total: Tensor, values: Tensor, weight: Tensor | None) -> None:
+        total += (values if weight is None else values * weight.unsqueeze(-1)).sum(1, keepdim=True)
+
     def epoch_end(self) -> None:
-        # A network that interpolates its rows would drive the variance to zero.
-        self.variance.copy_(self._squares / self._n_rows).clamp_min_(1e-6)
-        self._squares.zero_()
+        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
         self._n_rows = 0.0
+
+    def _mean_over_rows(self, total: Tensor) -> Tensor:
+        mean = total / self._n_rows
+        total.zero_()
+        return mean
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
         std = self.variance[member].sqrt().to(raw.dtype)
         return Independent(Normal(raw, std, validate_args=False), 1, validate_args=False)
+
+
+class HeteroscedasticLikelihood(GaussianLikelihood):
+    """Real targets with Gaussian noise whose variance the network predicts, row by row.
+
+    Raw outputs are the means, then for each output how far the logarithm of the variance is
+    above that of a common scale. The scale has a closed form given the network, as in
+    `GaussianLikelihood`; the network learns the shape only, which is bounded: no row's variance
+    is beyond exp(+-3) times the scale. So it cannot collapse on a few rows that the network
+    interpolates.
+
+    The likelihood's gradient of the mean is divided by the variance, so rows with a large
+    variance at first would never be fitted. `objective` multiplies it with the square root of the
+    variance, held fixed (after Seitzer et al. 2022, who weigh the variance's gradient too).
+
+    Parameters
+    ----------
+    n_members, n_outputs : int
+
+    Attributes
+    ----------
+    scale : Tensor of shape (members, 1, n_outputs)
+        Common scale of the variances.
+    """
+
+    scale: Tensor
+    _variances: Tensor
+
+    def __init__(self, n_members: int, n_outputs: int) -> None:
+        super().__init__(n_members, n_outputs)
+        self.n_raw = 2 * n_outputs
+        self.register_buffer("scale", torch.ones_like(self.variance))
+        self.register_buffer("_variances", torch.zeros_like(self.variance))
+
+    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Means, and logarithms of the variances over the scale."""
+        mean, shape = raw.chunk(2, -1)
+        return mean, (shape / _SHAPE_BOUND).tanh() * _SHAPE_BOUND
+
+    def _densities(self, mean: Tensor, shape: Tensor, y: Tensor) -> Tensor:
+        """Negative log densities of the outputs, ``(members, rows, n_outputs)``."""
+        squares = (mean - y).square() * (-shape).exp() / self.scale
+        return 0.5 * (squares + shape + (2 * math.pi * self.scale).log())
+
+    def loss(self, raw: Tensor, y: Tensor) -> Tensor:
+        return self._densities(*self._split(raw), y).sum(-1)
+
+    def objective(self, raw: Tensor, y: Tensor) -> Tensor:
+        mean, shape = self._split(raw)
+        weighed = self._densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
+        return (weighed + self._densities(mean.detach(), shape, y)).sum(-1)
+
+    def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
+        mean, shape = self._split(raw)
+        residual = mean - y
+        of_mean = residual * ((_BETA - 1) * shape).exp() / self.scale
+        slope = 1 - (shape / _SHAPE_BOUND).square()
+        of_shape = 0.5 * slope * (1 - residual.square() * (-shape).exp() / self.scale)
+        return torch.cat([of_mean, of_shape], -1)
+
+    def gradient_scale(self) -> Tensor | None:
+        return self.scale.amin((1, 2))
+
+    def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
+        mean, shape = self._split(raw)
+        self._add_rows(self._squares, (mean - y).square() * (-shape).exp(), weight)
+        self._add_rows(self._variances, shape.exp(), weight)
+        self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
+
+    def epoch_end(self) -> None:
+        self.scale.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
+        self.variance.copy_(self.scale * self._mean_over_rows(self._variances))
+        self._n_rows = 0.0
+
+    def distribution(self, raw: Tensor, member: int) -> Independent:
+        mean, shape = self._split(raw)
+        std = (shape * 0.5).exp() * self.scale[member].sqrt().to(raw.dtype)
+        return Independent(Normal(mean, std, validate_args=False), 1, validate_args=False)
 
 
 def mixture_log_prob(likelihood: Likelihood, raws: Mapping[int, Tensor], y: Tensor) -> Tensor:

@@ -19,14 +19,14 @@ BAD = {
     "dropout": ["banana", 0.5, True, ["bernoulli"], DropoutMLPClassifier],
     "dropout_rate": [-0.1, 1, 1.0, 1.5, NAN, "high", None, [0.5, 1.0], [-0.1, 0.5], ["a", 0.5]],
     "input_dropout_rate": [-0.1, 1, 1.0, NAN, "high", None, [0.1]],
-    "n_draws": [-1, 2.5, "many", None],
+    "n_draws": [-1, 2.5, "many", "Auto", None],
     "n_members": [0, -1, 1.5, "many", None],
     "normalization": ["banana", True, 3],
     "solver": ["lbfgs", "banana", None],
     "alpha": [-0.1, NAN, "small", None],
     "l1_ratio": [-0.1, 1.1, NAN, "half", None],
     "batch_size": [0, -1, 2.5, "all", None],
-    "learning_rate": ["banana", 0.1, None],
+    "learning_rate": ["banana", "cosine", 0.1, None],
     "learning_rate_init": [0, -0.1, NAN, "small", None],
     "power_t": [-0.1, NAN, "half", None],
     "max_iter": [0, -1, 2.5, "many", None],
@@ -43,9 +43,12 @@ BAD = {
     "beta_2": [-0.1, 1.0, NAN, "half", None],
     "epsilon": [0, -0.1, NAN, "small", None],
     "n_iter_no_change": [0, -1, 2.5, "many", None],
+    "calibrate": ["yes", 2, None],
     "device": [0, None, "banana", "cuda:banana", "meta"],
     "callbacks": [3, "banana", [3], [("name", 3)]],
     "class_weight": [3, "banana"],
+    "loss": ["banana", "absolute_error", None],
+    "noise": ["banana", True, 0.1, None],
     "normalize_y": ["yes", 2, None],
 }
 CASES = [(name, value) for name, values in BAD.items() for value in values]
@@ -168,6 +171,24 @@ def test_constant_targets(two_targets):
     y[:, 1] = 3.5
     with pytest.raises(ValueError, match=r"column 1 of y is constant \(3\.5\)"):
         quick(DropoutMLPRegressor).fit(X, y)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_negative_counts(two_targets, method):
+    X, _ = two_targets
+    message = r"DropoutMLPRegressor: loss='poisson' needs y that is zero or positive, got -3"
+    with pytest.raises(ValueError, match=message):
+        getattr(quick(DropoutMLPRegressor, loss="poisson"), method)(X, np.arange(len(X)) - 3)
+
+
+def test_counts_have_no_noise_of_their_own(two_targets):
+    X, _ = two_targets
+    model = quick(DropoutMLPRegressor, loss="poisson", noise="heteroscedastic")
+    with pytest.raises(ValueError, match=r"noise must be left at .*got 'heteroscedastic'"):
+        model.fit(X, np.arange(len(X)))
+    model.set_params(noise="homoscedastic").fit(X, np.arange(len(X)))
+    with pytest.raises(AttributeError, match=r"noise_std_: with loss='poisson' the noise"):
+        _ = model.noise_std_
 
 
 def test_several_labels_a_row(two_classes):

@@ -3,12 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.distributions import Bernoulli, Categorical, Normal
+from torch.distributions import Bernoulli, Categorical, Normal, Poisson
 
 from skdropout.likelihood import (
     BinaryLikelihood,
     CategoricalLikelihood,
     GaussianLikelihood,
+    HeteroscedasticLikelihood,
+    PoissonLikelihood,
     mixture_log_prob,
 )
 
@@ -21,15 +23,24 @@ def _gaussian():
     return likelihood
 
 
+def _heteroscedastic():
+    likelihood = HeteroscedasticLikelihood(MEMBERS, 3)
+    likelihood.scale.copy_(_gaussian().variance)
+    return likelihood
+
+
 def _cases():
     generator = torch.Generator().manual_seed(0)
     binary = torch.randint(2, (1, ROWS), generator=generator).float()
     classes = torch.randint(4, (1, ROWS), generator=generator)
     real = torch.randn(1, ROWS, 3, generator=generator)
+    counts = torch.randint(6, (1, ROWS, 3), generator=generator).float()
     return [
         (BinaryLikelihood(), binary),
         (CategoricalLikelihood(4), classes),
         (_gaussian(), real),
+        (_heteroscedastic(), real),
+        (PoissonLikelihood(MEMBERS, torch.tensor([0.5, 1.0, 4.0])), counts),
     ]
 
 
@@ -46,6 +57,12 @@ def _log_prob(likelihood, raw, y, member):
         return Bernoulli(logits=raw[..., 0]).log_prob(y)
     if isinstance(likelihood, CategoricalLikelihood):
         return Categorical(logits=raw).log_prob(y)
+    if isinstance(likelihood, PoissonLikelihood):
+        return Poisson(raw.exp() * likelihood.means).log_prob(y).sum(-1)
+    if isinstance(likelihood, HeteroscedasticLikelihood):
+        mean, shape = raw[..., :3], 3 * (raw[..., 3:] / 3).tanh()
+        std = (likelihood.scale[member] * shape.exp()).sqrt()
+        return Normal(mean, std).log_prob(y.expand(mean.shape)).sum(-1)
     std = likelihood.variance[member, 0].sqrt()
     return Normal(raw, std.expand(raw.shape)).log_prob(y.expand(raw.shape)).sum(-1)
 
@@ -68,7 +85,7 @@ def test_distribution_has_the_density_of_the_loss(case):
 def test_gradient_is_autograds(case):
     likelihood, raw, y = case
     leaf = raw.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(likelihood.loss(leaf, y).sum(), leaf)
+    (expected,) = torch.autograd.grad(likelihood.objective(leaf, y).sum(), leaf)
     torch.testing.assert_close(likelihood.gradient(raw.clone(), y), expected)
 
 
@@ -137,3 +154,32 @@ def test_interpolation_does_not_drive_the_variance_to_zero():
     likelihood.epoch_end()
     assert likelihood.variance.item() == pytest.approx(1e-6)
     assert math.isfinite(likelihood.loss(torch.zeros(1, 4, 1), torch.zeros(1, 4, 1)).sum())
+
+
+def test_the_heteroscedastic_gradient_weighs_the_mean_by_the_root_of_the_variance():
+    likelihood = HeteroscedasticLikelihood(1, 1)
+    raw = torch.tensor([[[0.3, 1.2], [-0.5, -2.0]]], requires_grad=True)
+    y = torch.tensor([[[1.0], [0.2]]])
+    (exact,) = torch.autograd.grad(likelihood.loss(raw, y).sum(), raw)
+    ours = likelihood.gradient(raw.detach(), y)
+    std = (1.5 * (raw[..., 1] / 3).tanh()).exp()
+    torch.testing.assert_close(ours[..., 0], exact[..., 0] * std.detach())
+    torch.testing.assert_close(ours[..., 1], exact[..., 1])
+
+
+def test_the_heteroscedastic_scale_is_the_most_likely_one():
+    """Given the network: no other factor on all variances has a higher likelihood."""
+    generator = torch.Generator().manual_seed(0)
+    likelihood = HeteroscedasticLikelihood(1, 2)
+    raw = torch.randn(1, 40, 4, generator=generator)
+    y = 3 * torch.randn(1, 40, 2, generator=generator)
+    likelihood.observe(raw, y, None)
+    likelihood.epoch_end()
+    best = likelihood.loss(raw, y).sum()
+    mean_variance = (3 * (raw[..., 2:] / 3).tanh()).exp().mean(1, keepdim=True)
+    torch.testing.assert_close(likelihood.variance, likelihood.scale * mean_variance)
+    for output in range(2):
+        for factor in (0.95, 1.05):
+            likelihood.scale[..., output] *= factor
+            assert likelihood.loss(raw, y).sum() > best
+            likelihood.scale[..., output] /= factor

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 from _common import machine, markdown_table, versions
-from _data import calibration_error
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier
 from skdropout.families import BayesByBackprop, Concrete, Variational
+from skdropout.metrics import expected_calibration_error
 
 N_VALIDATION = 10_000
 NOISY = {"dropout_rate": 0.5, "input_dropout_rate": 0.2}
@@ -147,7 +147,7 @@ def run(method: str, rows: tuple[np.ndarray, ...], options: argparse.Namespace) 
         "error": error(model, proba, y_test),
         "plain_error": error(model, plain, y_test),
         "log_loss": float(log_loss(y_test, proba)),
-        "ece": 100 * calibration_error(proba.max(1), right.astype(float)),
+        "ece": 100 * expected_calibration_error(right, proba.max(1)),
         "fit_seconds": fit_seconds,
         "fit_cpu": fit_cpu,
         "predict_seconds": predict_seconds,

@@ -189,6 +189,10 @@ class BayesByBackprop(Posterior):
     prior_mix: float = 0.5
     log_sigma2: float = -10.0
 
+    def stack_key(self) -> object:
+        # Only the mixture has no closed form.
+        return type(self), self.prior_std2 is None
+
     _parameter_constraints: ClassVar[dict] = {
         **Posterior._parameter_constraints,
         "prior_std": [Interval(Real, 0, None, closed="neither")],
