@@ -318,7 +318,12 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         return Independent(Normal(mean, std, validate_args=False), 1, validate_args=False)
 
 
-def mixture_log_prob(likelihood: Likelihood, raws: Mapping[int, Tensor], y: Tensor) -> Tensor:
+def mixture_log_prob(
+    likelihood: Likelihood,
+    raws: Mapping[int, Tensor],
+    y: Tensor,
+    shares: Tensor | None = None,
+) -> Tensor:
     """Log density of the mixture over all draws of the given members.
 
     Parameters
@@ -326,6 +331,8 @@ def mixture_log_prob(likelihood: Likelihood, raws: Mapping[int, Tensor], y: Tens
     likelihood : Likelihood
     raws : mapping of member to Tensor of shape (n_draws, rows, n_raw)
     y : Tensor of shape (rows, ...)
+    shares : Tensor of shape (n_draws,), default=None
+        What each draw of the members together counts, of sum one. None is the same for all.
 
     Returns
     -------
@@ -334,4 +341,6 @@ def mixture_log_prob(likelihood: Likelihood, raws: Mapping[int, Tensor], y: Tens
     log_prob = torch.cat(
         [likelihood.distribution(raw, member).log_prob(y) for member, raw in raws.items()]
     )
-    return log_prob.logsumexp(0) - math.log(len(log_prob))
+    if shares is None:
+        return log_prob.logsumexp(0) - math.log(len(log_prob))
+    return (log_prob + shares.log().unsqueeze(1)).logsumexp(0)

@@ -14,7 +14,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ._base import Family, NoisyLinear, PlainLinear, member_column
+from ._base import Family, LinearMoments, NoisyLinear, PlainLinear, member_column
 from ._noise import NoiseSource
 
 # Keeps finite the logarithm of a weight of zero, and the derivative of the root of the variance
@@ -136,3 +136,11 @@ class WeightPosteriorLinear(NoisyLinear):
         drawn = torch.from_numpy(normal).to(std.device)
         drawn.mul_(std.unsqueeze(1)).add_(self.weight.detach().unsqueeze(1))
         return PlainLinear(drawn, self.bias.detach())
+
+    def moments(self) -> LinearMoments:
+        variance = self.log_sigma2.detach().exp()
+        alive = self.alive()
+        # What is switched off is zero in every draw.
+        return LinearMoments.of_plain(
+            self.plain(), variance=variance if alive is None else variance * alive
+        )
