@@ -94,8 +94,9 @@ class WeightPosteriorLinear(NoisyLinear):
         sigma2 = self.sigma2() if sigma2 is None else sigma2
         factors = factors.view(-1, 1, 1)
         # A part at a time stays in the processor's cache from the first operation to the last.
-        n_in = self.weight.shape[1]
-        step = max(1, _PART * n_in // self.weight.numel())
+        # The parts do not depend on the number of members, nor do then the numbers from `source`.
+        n_in, n_out = self.weight.shape[1:]
+        step = max(1, _PART // n_out)
         for start in range(0, n_in, step):
             part = (slice(None), slice(start, start + step))
             slopes = self._kl_slopes(self.weight[part], self.noise[part], sigma2[part], source)
