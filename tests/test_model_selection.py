@@ -554,3 +554,37 @@ def test_pictures_and_decisions_take_it(two_classes):
     np.testing.assert_array_equal(display.rates, RATES)
     careful = TunedReferralClassifierCV(search, min_coverage=0.8, cv="prefit").fit(X, y)
     assert careful.selective_coverage_ >= 0.8
+
+
+# ---- regressors with all that fit does for them --------------------------------------------------
+
+
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_regressors_that_calibrate(real_target, noise, early_stopping, counted):
+    def spread(estimator, X, y):
+        return {
+            "scale": estimator.calibration_["scale"],
+            "log_prob": estimator.log_prob(X, y).mean(),
+        }
+
+    X, y = real_target
+    model = quick(DropoutMLPRegressor, calibrate=True, learning_rate="cooldown", noise=noise)
+    model.set_params(max_iter=12, batch_size=20, early_stopping=early_stopping)
+    both(model, {"dropout_rate": [0.05, 0.2]}, X, y, scoring=spread, refit=False)
+    searched = counted[: counted.index(1)]
+    # Two rates and three folds; each with the networks that calibrate it, in few stacks.
+    assert sum(searched) == (6 if early_stopping else 6 * 6) or not early_stopping
+    assert len(searched) <= 4
+
+
+def test_counts(two_classes):
+    X, _ = two_classes
+    y = np.random.default_rng(0).poisson(np.exp(X[:, 0]).clip(0.1, 20))
+    model = quick(DropoutMLPRegressor, loss="poisson", batch_size=20)
+    grid = {"dropout_rate": [0.05, 0.2], "learning_rate_init": [0.001, 0.01]}
+    both(model, grid, X, y, scoring=_log_prob)
+
+
+def _log_prob(estimator, X, y):
+    return estimator.log_prob(X, y).mean()
