@@ -29,6 +29,7 @@ class Parameters:
     dropout_rate: Any = 0.2
     input_dropout_rate: float = 0.0
     n_draws: int | str = 100
+    inference: str = "draws"
     n_members: int = 1
     normalization: str | None = None
     solver: str = "adam"
@@ -64,6 +65,7 @@ class Parameters:
         "dropout_rate": ["array-like", Interval(Real, 0, 1, closed="left")],
         "input_dropout_rate": [Interval(Real, 0, 1, closed="left")],
         "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+        "inference": [StrOptions({"draws", "moments"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],

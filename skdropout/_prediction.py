@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any
 
@@ -18,7 +18,8 @@ from ._random import local_random_state, new_seed
 from ._rounds import Rounds, needed_draws
 from ._settings import Settings
 from .draws import evaluate
-from .network import PlainStack
+from .moments import propagate
+from .network import MomentStack, PlainStack, Stack
 from .rows import as_tensor
 from .training import DropoutNet
 from .uncertainty import Uncertainty
@@ -43,7 +44,11 @@ class Prediction(Settings, BaseEstimator):
         """
 
     def _reduce(
-        self, X: np.ndarray, plain: PlainStack | Rounds, function: Callable[..., tuple], *rows: Any
+        self,
+        X: np.ndarray,
+        functions: PlainStack | MomentStack | Rounds,
+        function: Callable[..., tuple],
+        *rows: Any,
     ) -> tuple[np.ndarray, ...]:
         """Apply `function` to the raw outputs of each chunk of rows and join the results.
 
@@ -51,20 +56,24 @@ class Prediction(Settings, BaseEstimator):
         ----------
         X : ndarray of shape (n_samples, n_features)
             Its dtype is the one of the computation.
-        plain : PlainStack or Rounds
+        functions : PlainStack, MomentStack or Rounds
             With rounds, each row leaves after one in which it is known well enough.
         function : callable
-            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` per member, and the
-            chunk's part of each of `rows`. Returns arrays with rows first.
+            Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` or `GaussianOutputs` per
+            member, and the chunk's part of each of `rows`. Returns arrays with rows first.
         *rows : arrays or tensors with one entry per row
         """
-        if isinstance(plain, Rounds):
-            return self._reduce_in_rounds(X, plain, function, *rows)
+        if isinstance(functions, Rounds):
+            return self._reduce_in_rounds(X, functions, function, *rows)
         with torch.inference_mode():
-            x = as_tensor(X).to(plain.layers[0].linear.weight.device)
+            x = as_tensor(X).to(functions.layers[0].linear.weight.device)
+            outputs: Iterator[tuple[slice, list[Any]]] = (
+                propagate(functions, x)
+                if isinstance(functions, MomentStack)
+                else evaluate(functions, x)
+            )
             chunks = [
-                function(raws, *(values[chunk] for values in rows))
-                for chunk, raws in evaluate(plain, x)
+                function(raws, *(values[chunk] for values in rows)) for chunk, raws in outputs
             ]
         return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
 
@@ -95,8 +104,8 @@ class Prediction(Settings, BaseEstimator):
         order = np.argsort(np.concatenate(finished))
         return tuple(np.concatenate(parts)[order] for parts in zip(*results, strict=True))
 
-    def _functions(self, uncertain: str | None = None) -> PlainStack | Rounds:
-        """The plain networks that answer a prediction.
+    def _functions(self, uncertain: str | None = None) -> PlainStack | MomentStack | Rounds:
+        """The plain networks that answer a prediction, or their moments.
 
         Parameters
         ----------
@@ -104,8 +113,9 @@ class Prediction(Settings, BaseEstimator):
             Name of the call that asks for uncertainty, which needs more than one function.
         """
         name, stack = type(self).__name__, self.net_.module_
-        allowed = {"n_draws": self._parameter_constraints["n_draws"]}
-        validate_parameter_constraints(allowed, {"n_draws": self.n_draws}, caller_name=name)
+        given = {"n_draws": self.n_draws, "inference": self.inference}
+        allowed = {key: self._parameter_constraints[key] for key in given}
+        validate_parameter_constraints(allowed, given, caller_name=name)
         if uncertain and len(stack.members) == 1:
             if not stack.noisy:
                 raise ValueError(
@@ -113,23 +123,39 @@ class Prediction(Settings, BaseEstimator):
                     f"dropout_rate={self.dropout_rate!r}) and one member, so it cannot say how "
                     "sure it is; fit with dropout and a positive rate, or with n_members > 1"
                 )
-            if self.n_draws == 0:
+            if self.n_draws == 0 and self.inference == "draws":
                 raise ValueError(
                     f"{name}.{uncertain}: n_draws=0 is the deterministic weight-scaling rule and "
                     "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
                 )
-        if self.n_draws == "auto" and stack.noisy:
-            return Rounds(stack)
         with torch.inference_mode():
-            return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
+            if not stack.noisy or (self.n_draws == 0 and self.inference == "draws"):
+                return stack.plain()
+            if self.inference == "moments":
+                return self._moments(stack)
+            return Rounds(stack) if self.n_draws == "auto" else stack.draw(self.n_draws)
 
     def _check_error(self) -> None:
         """Raise if no standard error follows from the draws."""
+        if self.inference == "moments":
+            raise ValueError(
+                f"{type(self).__name__}.predict_uncertainty: return_error=True is the error that "
+                "comes from finitely many draws, and inference='moments' makes none; "
+                "set_params(inference='draws') needs no refit"
+            )
         if self.n_draws == 1 and self.net_.module_.noisy:
             raise ValueError(
                 f"{type(self).__name__}.predict_uncertainty: return_error=True needs n_draws of at "
                 "least 2, got n_draws=1; set_params(n_draws=100) needs no refit"
             )
+
+    def _moments(self, stack: Stack) -> MomentStack:
+        try:
+            return stack.moments()
+        except NotImplementedError as error:
+            raise ValueError(
+                f"{type(self).__name__}: {error}; the model has dropout={self.dropout!r}"
+            ) from error
 
     def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
         """Functions from the posterior, spread evenly over the members.

@@ -28,12 +28,12 @@ class PredictiveDistribution(DropoutMLP):
     _y_ndim: int
 
     @abstractmethod
-    def _mixture(self, raws: list[Tensor]) -> Mixture:
+    def _mixture(self, raws: list[Any]) -> Mixture:
         """Predictive distribution of the rows of a chunk, in the units of y.
 
         Parameters
         ----------
-        raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
+        raws : list of Tensor of shape (n_draws, rows, n_raw) or GaussianOutputs, one per member
         """
 
     @abstractmethod
@@ -68,7 +68,7 @@ class PredictiveDistribution(DropoutMLP):
         *rows : arrays with one entry per row
         """
 
-        def of_chunk(raws: list[Tensor], *parts: Any) -> tuple:
+        def of_chunk(raws: list[Any], *parts: Any) -> tuple:
             return function(self._mixture(raws), *parts)
 
         return self._reduce(X, self._functions(uncertain), of_chunk, *rows)
@@ -86,8 +86,8 @@ class PredictiveDistribution(DropoutMLP):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std : bool, default=False
-            Also return the standard deviation of a new observation: of the draws' means and
-            of the observation noise together.
+            Also return the standard deviation of a new observation: what the draws disagree about
+            and the observation noise of the row together, calibrated.
 
         Returns
         -------
@@ -166,9 +166,9 @@ class PredictiveDistribution(DropoutMLP):
         n_members = len(self.net_.module_.members) if hasattr(self, "net_") else 1
         x = self._check_x(X)
 
-        def means(raws: list[Tensor]) -> tuple[np.ndarray]:
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
             mixture = self._mixture(raws)
-            components = np.arange(sum(len(raw) for raw in raws)).reshape(n_members, -1)
+            components = np.arange(mixture.n_components).reshape(n_members, -1)
             each = [mixture.take(chosen).mean() for chosen in components]
             return (np.stack(each, 1),)
 

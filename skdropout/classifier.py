@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from ._base import DropoutMLP, HeldOut
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
 from .calibration import class_log_prob, temperature_of_logits, top_calibration_error
+from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood, mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
 from .rows import as_tensor
@@ -62,6 +63,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         standard deviation are at most 2.5 % of its total standard deviation. Every method that
         averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
         refit.
+    inference : {"draws", "moments"}, default="draws"
+        How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
+        variance in closed form, which is nearer to infinitely many draws than a hundred of them
+        are, and faster. What it assumes is in docs/moments.md. Read at prediction, so
+        ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
+        `sample_proba` and `sample_y` still draw.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
@@ -355,13 +362,14 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         X = self._check_x(X)
         plain = self._functions("predict_proba(return_std=True)" if return_std else None)
 
-        def moments(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
-            probabilities = self._probabilities(dict(enumerate(raws)))
-            mean = self._all_classes(probabilities.mean(0)).cpu().numpy()
+        def moments(raws: list[Any]) -> tuple[np.ndarray, ...]:
+            probabilities, shares = self._probabilities(raws)
+            mean = _mean(probabilities, shares)
+            all_classes = self._all_classes(mean).cpu().numpy()
             if not return_std:
-                return (mean,)
-            std = probabilities.std(0, correction=0)
-            return mean, std.expand(-1, len(self.classes_)).cpu().numpy()
+                return (all_classes,)
+            std = _mean((probabilities - mean).square_(), shares).sqrt_()
+            return all_classes, std.expand(-1, len(self.classes_)).cpu().numpy()
 
         results = self._reduce(X, plain, moments)
         return results if return_std else results[0]
@@ -383,8 +391,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         """
         x = self._check_x(X)
 
-        def means(raws: list[Tensor]) -> tuple[np.ndarray]:
-            each = [self._probabilities({m: raw}).mean(0) for m, raw in enumerate(raws)]
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
+            each = [_mean(*self._probabilities([raw])) for raw in raws]
             return (torch.stack([self._all_classes(p) for p in each], 1).cpu().numpy(),)
 
         return np.moveaxis(self._reduce(x, self._functions(), means)[0], 1, 0)
@@ -452,11 +460,13 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         if return_error:
             self._check_error()
 
-        def decompose(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
+        def decompose(raws: list[Any]) -> tuple[np.ndarray, ...]:
             if return_error:
                 uncertainty, error = self._with_error(raws, measure)
                 return (*uncertainty, *error)
-            return _MEASURES[measure](self._all_probabilities(raws))
+            probabilities, shares = self._probabilities(raws)
+            counts = None if shares is None else shares.cpu().numpy()
+            return _MEASURES[measure](self._all_classes(probabilities).cpu().numpy(), counts)
 
         parts = self._reduce(x, plain, decompose)
         results = [Uncertainty(*parts[k : k + 4]) for k in range(0, len(parts), 4)]
@@ -473,7 +483,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
     def _all_probabilities(self, raws: list[Tensor]) -> np.ndarray:
         """Of all members, draws and classes: ``(n_draws, rows, n_classes)``."""
-        return self._all_classes(self._probabilities(dict(enumerate(raws)))).cpu().numpy()
+        return self._all_classes(self._probabilities(raws)[0]).cpu().numpy()
 
     def sample_proba(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
         """Class probabilities under single functions from the posterior.
@@ -520,27 +530,25 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         X, y = self._validate_xy(X, y, reset=False)
         likelihood = self.net_.criterion_
 
-        def mixture(raws: list[Tensor], target: Tensor) -> tuple[np.ndarray]:
-            target = target.to(raws[0].device)
-            cooled = {member: raw / self._temperature() for member, raw in enumerate(raws)}
-            return (mixture_log_prob(likelihood, cooled, target).cpu().numpy(),)
+        def mixture(raws: list[Any], target: Tensor) -> tuple[np.ndarray]:
+            points, shares = self._points(raws)
+            target, members = target.to(points[0].device), dict(enumerate(points))
+            return (mixture_log_prob(likelihood, members, target, shares).cpu().numpy(),)
 
         target = as_tensor(self._encode_target(y))
         if target.is_floating_point() and X.dtype == np.float64:
             target = target.double()
         return self._reduce(X, self._functions(), mixture, target)[0]
 
-    def _probabilities(self, raws: dict[int, Tensor]) -> Tensor:
-        """Probabilities under the draws of the given members.
+    def _probabilities(self, raws: list[Any]) -> tuple[Tensor, Tensor | None]:
+        """Probabilities under the functions of all members, and what each function counts.
 
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
-        likelihood, divisor = self.net_.criterion_, self._temperature()
-        members = [
-            likelihood.distribution(raw / divisor, member).probs for member, raw in raws.items()
-        ]
-        probabilities = members[0] if len(members) == 1 else torch.cat(members)
-        return probabilities.unsqueeze(-1) if len(self.classes_) == 2 else probabilities
+        likelihood = self.net_.criterion_
+        points, shares = self._points(raws)
+        members = [likelihood.probabilities(raw) for raw in points]
+        return members[0] if len(members) == 1 else torch.cat(members), shares
 
     @staticmethod
     def _all_classes(probabilities: Tensor) -> Tensor:
@@ -548,6 +556,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         if probabilities.shape[-1] > 1:
             return probabilities
         return torch.cat([1 - probabilities, probabilities], -1)
+
+    def _points(self, raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
+        """Calibrated logits: draws, or what stands for a Gaussian (`as_points`)."""
+        points, shares = as_points(raws)
+        temperature = self._temperature()
+        return points if temperature == 1 else [raw / temperature for raw in points], shares
 
     # ---- calibration ---------------------------------------------------------------------
 
@@ -584,3 +598,10 @@ def _report(when: str, logits: list[np.ndarray], targets: list[np.ndarray]) -> d
         f"log_prob_{when}": float(np.concatenate(log_prob).mean()),
         f"ece_{when}": top_calibration_error(probabilities, np.concatenate(targets)),
     }
+
+
+def _mean(values: Tensor, shares: Tensor | None) -> Tensor:
+    """Mean over functions that count as much as `shares` says."""
+    if shares is None:
+        return values.mean(0)
+    return torch.tensordot(shares, values, 1)

@@ -26,6 +26,11 @@ class Mixture(ABC):
     component.
     """
 
+    @property
+    @abstractmethod
+    def n_components(self) -> int:
+        """How many there are; those of one member together."""
+
     @abstractmethod
     def mean(self) -> np.ndarray:
         """Mean of a new observation: ``(rows, n_outputs)``."""
@@ -100,6 +105,10 @@ class NormalMixture(Mixture):
         self.spread = np.asarray(spread, dtype=np.float64)
 
     @property
+    def n_components(self) -> int:
+        return len(self.means)
+
+    @property
     def variances(self) -> np.ndarray:
         """Of the components: ``(n_components, rows, n_outputs)``."""
         return np.broadcast_to(self.noise + self.spread, self.means.shape)
@@ -144,10 +153,9 @@ class NormalMixture(Mixture):
         means = centre + scale * (self.means - centre)
         return NormalMixture(means, self.noise * square, self.spread * square)
 
-    def output(self, index: int) -> NormalMixture:
-        """The mixture of one output alone."""
-        noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
-        return NormalMixture(*(v[..., [index]] for v in (self.means, noise, spread)))
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function of each output: ``(rows, n_outputs)``."""
+        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
 
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
@@ -155,6 +163,49 @@ class NormalMixture(Mixture):
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
+
+
+class CorrelatedNormalMixture(NormalMixture):
+    """Components with normal noise whose function's values at one row are correlated.
+
+    Parameters
+    ----------
+    means, noise
+        As in `NormalMixture`.
+    covariance : ndarray of shape (n_components, rows, n_outputs, n_outputs)
+        Of the function's values within a component.
+    """
+
+    def __init__(self, means: np.ndarray, noise: np.ndarray, covariance: np.ndarray):
+        super().__init__(means, noise, np.diagonal(covariance, axis1=-2, axis2=-1))
+        self.covariance = covariance
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        root = self._root()
+        scaled = np.linalg.solve(root, (y - self.means)[..., None])[..., 0]
+        log_sizes = np.log(2 * np.pi * np.diagonal(root, axis1=-2, axis2=-1) ** 2)
+        return _log_mean_exp(-0.5 * (scaled**2 + log_sizes).sum(-1))
+
+    def scaled(
+        self, scale: np.ndarray | float, centre: np.ndarray | None = None
+    ) -> CorrelatedNormalMixture:
+        marginal = super().scaled(scale, centre)
+        factors = np.broadcast_to(scale, self.means.shape[-1:])
+        covariance = self.covariance * np.outer(factors, factors)
+        return CorrelatedNormalMixture(marginal.means, marginal.noise, covariance)
+
+    def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
+        noise = np.broadcast_to(self.noise, self.means.shape)[components]
+        return CorrelatedNormalMixture(self.means[components], noise, self.covariance[components])
+
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        normal = rng.standard_normal(self.means.shape)
+        return self.means + np.einsum("crkl,crl->crk", self._root(), normal)
+
+    def _root(self) -> np.ndarray:
+        """Cholesky's factor of the covariance of a new observation."""
+        noise = np.broadcast_to(self.noise, self.means.shape)
+        return np.linalg.cholesky(self.covariance + noise[..., None] * np.eye(noise.shape[-1]))
 
 
 class PoissonMixture(Mixture):
@@ -168,6 +219,10 @@ class PoissonMixture(Mixture):
 
     def __init__(self, rates: np.ndarray):
         self.rates = np.asarray(rates, dtype=np.float64)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.rates)
 
     def mean(self) -> np.ndarray:
         return self.rates.mean(0)

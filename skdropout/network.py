@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .families import Family, NoiseSource, NoisyLinear, PlainLinear, select_members
+from .families import (
+    Family,
+    LinearMoments,
+    NoiseSource,
+    NoisyLinear,
+    PlainLinear,
+    select_members,
+)
 from .normalization import NORMALIZATIONS, Normalization, PlainLayerNorm
 
 
@@ -124,6 +131,37 @@ class PlainStack:
                 1 if linear.gain is None else linear.gain.shape[1],
             )
         )
+
+
+@dataclass(frozen=True)
+class MomentLayer:
+    """Moments of a noisy map, and the layer normalization behind it, if any."""
+
+    linear: LinearMoments
+    norm: PlainLayerNorm | None
+
+
+@dataclass(frozen=True)
+class MomentStack:
+    """Noisy networks by the moments of their maps; nothing here knows of families either.
+
+    Attributes
+    ----------
+    layers : tuple of MomentLayer
+        From the inputs to the raw outputs.
+    activation : str
+        A key of `ACTIVATIONS`.
+    inputs : Tensor of int64 or None
+        As in `PlainStack`.
+    """
+
+    layers: tuple[MomentLayer, ...]
+    activation: str
+    inputs: Tensor | None = None
+
+    @property
+    def n_members(self) -> int:
+        return self.layers[0].linear.weight.shape[0]
 
 
 class Stack(nn.Module):
@@ -286,6 +324,22 @@ class Stack(nn.Module):
                 for depth, linear in enumerate(self.linears)
             ]
         )
+
+    def moments(self) -> MomentStack:
+        """Moments of the noisy maps that `draw` draws from.
+
+        Raises
+        ------
+        NotImplementedError
+            If the family does not state its noise's moments.
+        """
+        linears = [linear.moments() for linear in self.linears]
+        layers = [
+            MomentLayer(*norm.moments(linear))
+            for linear, norm in zip(linears, self.norms, strict=False)
+        ]
+        layers += [MomentLayer(linear, None) for linear in linears[len(layers) :]]
+        return MomentStack(tuple(layers), self.architecture.activation, self.inputs)
 
     def _assemble(self, linears: list[PlainLinear]) -> PlainStack:
         layers = [

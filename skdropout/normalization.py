@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .families import PlainLinear
+from .families import LinearMoments, PlainLinear
 
 EPSILON = 1e-5
 
@@ -50,6 +50,10 @@ class Normalization(nn.Module, ABC):
     @abstractmethod
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:
         """What the map and this normalization are together at prediction."""
+
+    @abstractmethod
+    def moments(self, linear: LinearMoments) -> tuple[LinearMoments, PlainLayerNorm | None]:
+        """The same as `plain` for the moments of a noisy map."""
 
     def thinned(self, units: Tensor) -> Normalization:
         """The normalization of some of the units, given by their indices."""
@@ -97,17 +101,21 @@ class BatchNorm(Normalization):
         return normalized.view(-1, *self.mean.shape).transpose(0, 1)
 
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:
-        factor = (self.scale * torch.rsqrt(self.variance + EPSILON)).detach().unsqueeze(1)
-        shift = self.shift.detach().unsqueeze(1)
-        mean = self.mean.unsqueeze(1)
-        return (
-            replace(
-                linear,
-                weight=linear.weight * factor.unsqueeze(2),
-                bias=(linear.bias - mean) * factor + shift,
-            ),
-            None,
-        )
+        factor, shift = (values.unsqueeze(1) for values in self._affine())
+        weight, bias = linear.weight * factor.unsqueeze(2), linear.bias * factor + shift
+        return replace(linear, weight=weight, bias=bias), None
+
+    def moments(self, linear: LinearMoments) -> tuple[LinearMoments, PlainLayerNorm | None]:
+        factor, shift = self._affine()
+        column = factor.unsqueeze(1)
+        variance = None if linear.variance is None else linear.variance * column.square()
+        weight, bias = linear.weight * column, linear.bias * factor + shift
+        return replace(linear, weight=weight, bias=bias, variance=variance), None
+
+    def _affine(self) -> tuple[Tensor, Tensor]:
+        """Factor and shift at prediction: ``(members, n_units)`` each."""
+        factor = (self.scale * torch.rsqrt(self.variance + EPSILON)).detach()
+        return factor, self.shift.detach() - self.mean * factor
 
 
 class LayerNorm(Normalization):
@@ -120,4 +128,7 @@ class LayerNorm(Normalization):
         return torch.addcmul(self.shift.unsqueeze(1), normalized, self.scale.unsqueeze(1))
 
     def plain(self, linear: PlainLinear) -> tuple[PlainLinear, PlainLayerNorm | None]:
+        return linear, PlainLayerNorm(self.scale.detach(), self.shift.detach())
+
+    def moments(self, linear: LinearMoments) -> tuple[LinearMoments, PlainLayerNorm | None]:
         return linear, PlainLayerNorm(self.scale.detach(), self.shift.detach())

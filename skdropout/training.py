@@ -423,12 +423,12 @@ class DropoutNet(NeuralNet):
         weights = repeat(None, len(ys)) if weight is None else weight.split(size, 1)
         by_batch = self.module_.architecture.normalization == "batch"
         xs = self._batches(x, index)
-        for (x_batch, gains), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
+        for (x_batch, noise), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
             # A batch of one row has no batch statistics. It can only be the last of an epoch,
             # and the next epoch orders the rows anew.
             if by_batch and y_batch.shape[1] == 1:
                 return
-            batch = x_batch, y_batch, weight_batch, gains
+            batch = x_batch, y_batch, weight_batch, noise
             yield (
                 self._notified_step(batch) if self.listeners_per_batch_ else self.train_step(batch)
             )
@@ -462,17 +462,18 @@ class DropoutNet(NeuralNet):
         return step
 
     def train_step(self, batch: tuple, **kwargs: Any) -> dict:
-        """One step of the optimizer on one batch ``(x, y, weight, gains)``."""
-        x, y, weight, gains = batch
+        """One step of the optimizer on one batch ``(x, y, weight, noise)``."""
+        x, y, weight, noise = batch
         if self.backprop_ is None:
             raw = self._gradients_by_autograd(x, y, weight)
         else:
             with torch.no_grad():
-                raw, tape = self.backprop_.forward(x, gains)
+                raw, tape = self.backprop_.forward(x, noise)
                 gradient = self.criterion_.gradient(raw, y).mul_(1 / y.shape[1])
                 if weight is not None:
                     gradient.mul_(weight.unsqueeze(-1))
-                self.backprop_.backward(tape, gains, gradient)
+                self.backprop_.backward(tape, gradient)
+                self.backprop_.add_kl_gradient(self.kl_factors_, self.noise_)
         self.elastic_net_.add_gradient(y.shape[1])
         if self.gradient_scale_ is not None:
             self.flat_.gradient.mul_(self.gradient_scale_)

@@ -54,7 +54,9 @@ def regression_uncertainty(
     return Uncertainty(means.mean(0, dtype=np.float64), epistemic + noise, epistemic, noise)
 
 
-def probability_uncertainty(probabilities: np.ndarray) -> Uncertainty:
+def probability_uncertainty(
+    probabilities: np.ndarray, shares: np.ndarray | None = None
+) -> Uncertainty:
     """Decomposition of the classes' variance.
 
     ``total = (1 - sum p_mean^2) / 2``, ``aleatoric`` its mean within the draws, ``epistemic``
@@ -64,25 +66,33 @@ def probability_uncertainty(probabilities: np.ndarray) -> Uncertainty:
     Parameters
     ----------
     probabilities : ndarray of shape (n_draws, n_samples, n_classes)
+    shares : ndarray of shape (n_draws,), default=None
+        What each draw counts, of sum one. None is the same for all.
 
     Returns
     -------
     Uncertainty
         `mean` of shape (n_samples, n_classes), the rest (n_samples,), float64.
     """
-    mean = probabilities.mean(0, dtype=np.float64)
-    epistemic = probabilities.var(0, dtype=np.float64).sum(-1) / 2
-    squares = np.einsum("dnc,dnc->n", probabilities, probabilities, dtype=np.float64)
-    aleatoric = (1 - squares / len(probabilities)) / 2
+    mean = _mean(probabilities, shares)
+    if shares is None:
+        epistemic = probabilities.var(0, dtype=np.float64).sum(-1) / 2
+        squares = np.einsum("dnc,dnc->n", probabilities, probabilities, dtype=np.float64)
+        aleatoric = (1 - squares / len(probabilities)) / 2
+    else:
+        epistemic = _mean((probabilities - mean) ** 2, shares).sum(-1) / 2
+        aleatoric = (1 - _mean(probabilities**2, shares).sum(-1)) / 2
     return Uncertainty(mean, epistemic + aleatoric, epistemic, aleatoric)
 
 
-def entropy_uncertainty(probabilities: np.ndarray) -> Uncertainty:
+def entropy_uncertainty(probabilities: np.ndarray, shares: np.ndarray | None = None) -> Uncertainty:
     """Predictive entropy as mutual information plus expected entropy, in nats.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_draws, n_samples, n_classes)
+    shares : ndarray of shape (n_draws,), default=None
+        What each draw counts, of sum one. None is the same for all.
 
     Returns
     -------
@@ -95,14 +105,21 @@ def entropy_uncertainty(probabilities: np.ndarray) -> Uncertainty:
     Depeweg, Hernandez-Lobato, Doshi-Velez and Udluft (2018). Decomposition of uncertainty in
     Bayesian deep learning for efficient and risk-sensitive learning. ICML.
     """
-    mean = probabilities.mean(0, dtype=np.float64)
+    mean = _mean(probabilities, shares)
     predictive_entropy = entropy(mean)
-    expected_entropy = entropy(probabilities).mean(0, dtype=np.float64)
+    expected_entropy = _mean(entropy(probabilities), shares)
     # Rounding can make the difference of two nearly equal entropies a little negative.
     mutual_information = np.maximum(predictive_entropy - expected_entropy, 0.0)
     return Uncertainty(
         mean, mutual_information + expected_entropy, mutual_information, expected_entropy
     )
+
+
+def _mean(values: np.ndarray, shares: np.ndarray | None) -> np.ndarray:
+    """Mean over the draws, in float64."""
+    if shares is None:
+        return values.mean(0, dtype=np.float64)
+    return np.einsum("d,d...->...", shares, values, dtype=np.float64)
 
 
 def entropy(probabilities: np.ndarray) -> np.ndarray:

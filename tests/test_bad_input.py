@@ -20,6 +20,7 @@ BAD = {
     "dropout_rate": [-0.1, 1, 1.0, 1.5, NAN, "high", None, [0.5, 1.0], [-0.1, 0.5], ["a", 0.5]],
     "input_dropout_rate": [-0.1, 1, 1.0, NAN, "high", None, [0.1]],
     "n_draws": [-1, 2.5, "many", "Auto", None],
+    "inference": ["exact", "banana", None, True],
     "n_members": [0, -1, 1.5, "many", None],
     "normalization": ["banana", True, 3],
     "solver": ["lbfgs", "banana", None],

@@ -31,7 +31,8 @@ EXPECTED_FAILURES = {
         for estimator_class, dropout, normalization in itertools.product(
             ESTIMATORS, DROPOUTS, NORMALIZATIONS
         )
-    ],
+    ]
+    + [estimator_class((100, 50), inference="moments") for estimator_class in ESTIMATORS],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -1,6 +1,14 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
-from ._base import FAMILIES, Family, MultiplicativeLinear, NoisyLinear, PlainLinear
+from ._base import (
+    FAMILIES,
+    Family,
+    GainMoments,
+    LinearMoments,
+    MultiplicativeLinear,
+    NoisyLinear,
+    PlainLinear,
+)
 from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli
 from ._concrete import Concrete
@@ -18,7 +26,9 @@ __all__ = [
     "BlockNoise",
     "Concrete",
     "Family",
+    "GainMoments",
     "Gaussian",
+    "LinearMoments",
     "MultiplicativeLinear",
     "NoiseSource",
     "Noiseless",

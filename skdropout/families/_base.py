@@ -41,6 +41,49 @@ class PlainLinear:
         return self.gain is None and self.weight.shape[1] == 1 and self.bias.shape[1] == 1
 
 
+@dataclass(frozen=True)
+class GainMoments:
+    """Central moments of independent factors of mean one on the inputs of a map.
+
+    Attributes
+    ----------
+    variance, third, fourth : Tensor of shape (members, n_in or 1)
+    """
+
+    variance: Tensor
+    third: Tensor
+    fourth: Tensor
+
+
+@dataclass(frozen=True)
+class LinearMoments:
+    """Moments of the noisy linear map ``(x * gain) @ weight + bias`` of every member.
+
+    The mean and variance of its product, given those of its inputs, follow from them
+    (`skdropout.moments`).
+
+    Attributes
+    ----------
+    weight : Tensor of shape (members, n_in, n_out)
+        Means.
+    bias : Tensor of shape (members, n_out)
+    gain : GainMoments or None
+        None is no noise on the inputs.
+    variance : Tensor of shape (members, n_in, n_out) or None
+        Variances of the weights, which are independent. None is no noise on them.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    gain: GainMoments | None = None
+    variance: Tensor | None = None
+
+    @classmethod
+    def of_plain(cls, plain: PlainLinear, **noise: GainMoments | Tensor | None) -> LinearMoments:
+        """Around the map of the weight-scaling rule."""
+        return cls(plain.weight[:, 0], plain.bias[:, 0], **noise)  # type: ignore[arg-type]
+
+
 class NoisyLinear(nn.Module, ABC):
     """One linear map of every member of a stack, with a family's noise.
 
@@ -130,6 +173,19 @@ class NoisyLinear(nn.Module, ABC):
 
     # ---- what a family may add -----------------------------------------------------------
 
+    def moments(self) -> LinearMoments:
+        """Moments of the draws, in closed form.
+
+        Raises
+        ------
+        NotImplementedError
+            If the family does not say.
+        """
+        raise NotImplementedError(
+            f"inference='moments' needs the noise's moments, which {type(self).__name__} does not "
+            "state (it has no method moments); allowed with it is inference='draws'"
+        )
+
     def reset_noise(self) -> None:
         """Start the learned noise; called once, when the initial weights are there."""
         return
@@ -194,6 +250,17 @@ class MultiplicativeLinear(NoisyLinear):
     def kl(self, source: NoiseSource | None = None) -> Tensor:
         return self.weight.new_zeros(self.weight.shape[0])
 
+    def gain_moments(self) -> GainMoments:
+        """Moments of `drawn_gain`, asked for where there is noise."""
+        raise NotImplementedError(
+            f"inference='moments' needs the noise's moments, which {type(self).__name__} does not "
+            "state (it has no method gain_moments); allowed with it is inference='draws'"
+        )
+
+    def moments(self) -> LinearMoments:
+        gain = self.gain_moments() if self.noisy else None
+        return LinearMoments.of_plain(self.plain(), gain=gain)
+
 
 class Family(BaseEstimator, ABC):
     """A kind of noise. Subclasses with a `name` enter themselves in the table `FAMILIES`.
@@ -249,6 +316,17 @@ class Family(BaseEstimator, ABC):
 
 FAMILIES: dict[str, type[Family]] = {}
 """The families by name."""
+
+
+def bernoulli_moments(rates: np.ndarray, like: Tensor) -> GainMoments:
+    """Moments of a Bernoulli mask of mean one, for one dropping rate a member.
+
+    The noise is ``-1`` with probability `rate` and ``rate / (1 - rate)`` otherwise.
+    """
+    rate = torch.as_tensor(rates, dtype=torch.float64, device=like.device).view(-1, 1)
+    keep = 1 - rate
+    third = -rate * (1 - 2 * rate) / keep.square()
+    return GainMoments(rate / keep, third, rate + rate**4 / keep**3)
 
 
 def member_column(values: Sequence[float] | np.ndarray, like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._base import Family, MultiplicativeLinear, member_column
+from ._base import Family, GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
 from ._noise import NoiseSource
 
 _LEVELS = 2**16
@@ -53,6 +53,9 @@ class BernoulliLinear(MultiplicativeLinear):
             for rng, rate in zip(rngs, self.rates, strict=True)
         ]
         return np.stack(gains).astype(np.float32, copy=False)
+
+    def gain_moments(self) -> GainMoments:
+        return bernoulli_moments(self.rates, self.weight)
 
 
 class Bernoulli(Family):

@@ -12,7 +12,7 @@ import torch
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from ._base import MultiplicativeLinear, member_column
+from ._base import GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
 from ._noise import NoiseSource
 from ._posterior import Posterior
 
@@ -73,6 +73,9 @@ class ConcreteLinear(MultiplicativeLinear):
             for rng, rate in zip(rngs, self.rate().flatten().tolist(), strict=True)
         ]
         return np.stack(gains).astype(np.float32, copy=False)
+
+    def gain_moments(self) -> GainMoments:
+        return bernoulli_moments(self.learned_rates(), self.weight)
 
     def kl(self, source: NoiseSource | None = None) -> Tensor:
         rate, n_in = self.rate(), self.weight.shape[1]

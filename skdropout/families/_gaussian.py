@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ._base import Family, MultiplicativeLinear, member_column
+from ._base import Family, GainMoments, MultiplicativeLinear, member_column
 from ._noise import NoiseSource
 
 
@@ -33,6 +34,10 @@ class GaussianLinear(MultiplicativeLinear):
             for rng, std in zip(rngs, self.scale.flatten().cpu().numpy(), strict=True)
         ]
         return np.stack(gains).astype(np.float32, copy=False)
+
+    def gain_moments(self) -> GainMoments:
+        alpha = self.scale.double().square().view(-1, 1)
+        return GainMoments(alpha, torch.zeros_like(alpha), 3 * alpha.square())
 
 
 class Gaussian(Family):

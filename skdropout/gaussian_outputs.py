@@ -1,0 +1,110 @@
+"""Raw outputs whose distribution over the draws is a Gaussian, and points that stand for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from scipy.stats import qmc
+from torch import Tensor
+
+# One output: the trapezoid rule, whose error falls exponentially for smooth functions. Nodes in
+# standard deviations; they resolve a logistic curve ten times as steep as the Gaussian is wide.
+_NODES = np.linspace(-6.0, 6.0, 65)
+# Several outputs: twice so many points of a Sobol sequence, each with its opposite.
+_LOG2_PAIRS = 6
+
+
+class GaussianOutputs(NamedTuple):
+    """Raw outputs over the draws, as a Gaussian a row.
+
+    Attributes
+    ----------
+    mean : Tensor of shape (rows, n_raw)
+    covariance : Tensor of shape (rows, n_raw, n_raw)
+    """
+
+    mean: Tensor
+    covariance: Tensor
+
+    def at(self, points: np.ndarray) -> Tensor:
+        """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
+
+        Returns
+        -------
+        Tensor of shape (n, rows, n_raw)
+        """
+        at = torch.tensor(points, dtype=self.mean.dtype, device=self.mean.device)
+        if self.mean.shape[1] == 1:
+            std = self.covariance[:, 0].clamp_min(0).sqrt()
+            return self.mean + at.unsqueeze(1) * std
+        # Points and rows last in memory: what follows works on the outputs side by side.
+        spread = torch.einsum("sd,rcd->csr", at, _root(self.covariance))
+        return spread.add_(self.mean.T.unsqueeze(1)).permute(1, 2, 0)
+
+
+def as_points(raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
+    """What stands for the functions of each member.
+
+    Parameters
+    ----------
+    raws : list of Tensor of shape (n_draws, rows, n_raw) or of GaussianOutputs, one per member
+
+    Returns
+    -------
+    raws : list of Tensor of shape (n_points, rows, n_raw), one per member
+        Draws as they are. For a Gaussian the nodes of a rule of integration, the same for all
+        rows: the trapezoid rule for one output, quasi-random points for several.
+    shares : Tensor of shape (members * n_points,) or None
+        What each point of the members together counts, of sum one. None is the same for all.
+    """
+    if not isinstance(raws[0], GaussianOutputs):
+        return list(raws), None
+    mean = raws[0].mean
+    if mean.shape[1] > 1:
+        return equally_likely_points(raws), None
+    weights = np.exp(-0.5 * _NODES**2)
+    shares = torch.as_tensor(weights / weights.sum(), dtype=mean.dtype, device=mean.device)
+    points = [outputs.at(_NODES[:, None]) for outputs in raws]
+    return points, shares.repeat(len(raws)) / len(raws)
+
+
+def equally_likely_points(raws: Sequence[GaussianOutputs]) -> list[Tensor]:
+    """Quasi-random points with the mean and covariance of each member's Gaussian."""
+    return [outputs.at(standard_points(outputs.mean.shape[1])) for outputs in raws]
+
+
+@lru_cache(maxsize=8)
+def standard_points(n_dimensions: int) -> np.ndarray:
+    """Quasi-random points of a standard normal distribution, always the same.
+
+    Each has its opposite, and together they have covariance one, so that every linear and every
+    quadratic function has its exact mean over them.
+
+    Returns
+    -------
+    ndarray of shape (n_points, n_dimensions)
+    """
+    sequence = qmc.Sobol(n_dimensions, scramble=False).random_base2(_LOG2_PAIRS)
+    half = ndtri(sequence + 0.5 / len(sequence))
+    points = np.concatenate([half, -half])
+    if len(half) > n_dimensions:
+        points = np.linalg.solve(np.linalg.cholesky(points.T @ points / len(points)), points.T).T
+    points.setflags(write=False)
+    return points
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """Cholesky's factors of matrices ``(rows, n, n)``, some of which may be singular."""
+    rest, root = covariance.clone(), torch.zeros_like(covariance)
+    smallest = torch.finfo(rest.dtype).eps * 8 * rest.diagonal(dim1=1, dim2=2).amax(1)
+    for column in range(rest.shape[1]):
+        pivot = rest[:, column, column]
+        scale = torch.where(pivot > smallest, pivot.clamp_min(1e-37).rsqrt(), 0.0)
+        root[:, :, column] = rest[:, :, column] * scale.unsqueeze(1)
+        rest = rest - root[:, :, column].unsqueeze(2) * root[:, :, column].unsqueeze(1)
+    return root
