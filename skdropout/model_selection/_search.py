@@ -239,7 +239,7 @@ class BatchedGridSearchCV(_Batched, GridSearchCV):
     ...     {"dropoutmlpclassifier__dropout_rate": [0.1, 0.3, 0.5]},
     ...     scoring="neg_log_loss",
     ... )
-    >>> search.fit(X, y).best_score_ > -0.15
+    >>> print(search.fit(X, y).best_score_ > -0.15)
     True
     """
 
