@@ -8,7 +8,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -251,7 +250,8 @@ class DropoutMLP(Prediction, ABC):
                 part.weight = part.weight / part.weight.mean()
         return parts[0], parts[1]
 
-    def _make_job(self, rows: Rows, validation: Rows | None, seed: int) -> Job:
+    def _make_job(self, rows: Rows, validation: Rows | None, seed: int, quiet: bool = False) -> Job:
+        """A job over rows; a quiet one neither warns nor calls the user back."""
         name = type(self).__name__
         if self.normalization == "batch" and len(rows) < 2:
             raise ValueError(
@@ -262,7 +262,7 @@ class DropoutMLP(Prediction, ABC):
         seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
         rates = self._rates(len(hidden))
         options = {option: getattr(self, option) for option in Plan.__dataclass_fields__}
-        options["batch_size"] = self._batch_size(len(rows))
+        options["batch_size"] = self._batch_size(len(rows), quiet)
         n_weights = self.n_members * sum(a * b for a, b in itertools.pairwise(widths))
         device = resolve_device(self.device, n_weights * options["batch_size"], name)
         return Job(
@@ -274,7 +274,7 @@ class DropoutMLP(Prediction, ABC):
             validation=validation,
             n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
             max_iter=self.max_iter,
-            callbacks=tuple(self._all_callbacks()),
+            callbacks=tuple(self._all_callbacks(quiet)),
             device=str(device),
         )
 
@@ -319,9 +319,7 @@ class DropoutMLP(Prediction, ABC):
             training = Rows(*rows[torch.from_numpy(np.delete(np.arange(len(rows)), part))])
             if training.weight is not None:
                 training.weight = training.weight / training.weight.mean()
-            fold = self._make_job(training, None, new_seed(rng))
-            fold = replace(fold, callbacks=tuple(self._all_callbacks(quiet=True)))
-            jobs.append((fold, part))
+            jobs.append((self._make_job(training, None, new_seed(rng), quiet=True), part))
         return jobs
 
     def _held_out(

@@ -53,10 +53,10 @@ class Settings(Parameters):
     def _in_range(rates: np.ndarray) -> bool:
         return bool(((rates >= 0) & (rates < 1)).all())
 
-    def _batch_size(self, n_rows: int) -> int:
+    def _batch_size(self, n_rows: int, quiet: bool = False) -> int:
         if isinstance(self.batch_size, str):
             return self._auto_batch_size(n_rows)
-        if self.batch_size > n_rows:
+        if self.batch_size > n_rows and not quiet:
             warnings.warn(
                 f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
                 f"{n_rows} training rows and is clipped to them",

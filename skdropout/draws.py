@@ -43,7 +43,8 @@ def evaluate(
     rows : slice
         The rows of the chunk.
     raw : list of Tensor of shape (n_draws, rows, n_raw), one per member
-        Raw outputs. What a row gets does not depend on the rows beside it.
+        Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
+        not depend on the rows beside it.
     """
     chosen = range(plain.n_members) if members is None else members
     networks = [_Member(plain, index, x.dtype) for index in chosen]
@@ -98,10 +99,11 @@ class _Member:
             return self.own[0].side_by_side(h)
         if n_rows <= _FEW_ROWS or h.device.type != "cpu":
             return self._all_at_once(h)
-        return torch.stack([self._one_by_one(h, draw) for draw in range(self.n_draws)])
+        draws = [self._one_by_one(h, draw) for draw in range(self.n_draws)]
+        return torch.stack(draws).transpose(1, 2)
 
     def _one_by_one(self, h: Tensor, draw: int) -> Tensor:
-        """One draw, with the units that it drops left out: ``(rows, n_raw)``."""
+        """One draw, with the units that it drops left out: ``(n_raw, rows)``."""
         kept = self.own[0].kept(draw)
         h = h if kept is None else h.index_select(0, kept)
         for layer, following in itertools.pairwise(self.own):
@@ -113,7 +115,7 @@ class _Member:
                 h = self.activation(layer.thinned(h, draw, kept, None))
                 h = h if needed is None else h.index_select(0, needed)
             kept = needed
-        return self.own[-1].thinned(h, draw, kept, None).T
+        return self.own[-1].thinned(h, draw, kept, None)
 
     def _all_at_once(self, h: Tensor) -> Tensor:
         """All draws side by side: ``(n_draws, rows, n_raw)``. Here rows come first."""

@@ -291,7 +291,9 @@ class DropoutNet(NeuralNet):
         """
         index = torch.as_tensor(members)
         n_epochs = int(self.n_epochs_[members].max())
-        net = copy.copy(self)
+        # skorch copies by pickling, which takes longer than everything else here.
+        net = object.__new__(type(self))
+        net.__dict__.update(self.__dict__)
         net.history_ = select_history(self.history, members, n_epochs)
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.plans = [self.plans[member] for member in members]
@@ -421,12 +423,12 @@ class DropoutNet(NeuralNet):
         weights = repeat(None, len(ys)) if weight is None else weight.split(size, 1)
         by_batch = self.module_.architecture.normalization == "batch"
         xs = self._batches(x, index)
-        for (x_batch, gains), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
+        for (x_batch, noise), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
             # A batch of one row has no batch statistics. It can only be the last of an epoch,
             # and the next epoch orders the rows anew.
             if by_batch and y_batch.shape[1] == 1:
                 return
-            batch = x_batch, y_batch, weight_batch, gains
+            batch = x_batch, y_batch, weight_batch, noise
             yield (
                 self._notified_step(batch) if self.listeners_per_batch_ else self.train_step(batch)
             )
@@ -435,11 +437,11 @@ class DropoutNet(NeuralNet):
         """Batches of a block with their noise, if the noise is made for many at once."""
         size, n_members = self.batch_size_, len(self.module_.members)
         if self.backprop_ is None:
-            parts = x[index].expand(n_members, -1, -1).split(size, 1)
+            parts = _take(x, index).expand(n_members, -1, -1).split(size, 1)
             return zip(parts, repeat(None, len(parts)), strict=True)
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         if part >= index.shape[1]:
-            return self.backprop_.batches(x[index], size, self.noise_)
+            return self.backprop_.batches(_take(x, index), size, self.noise_)
         return self._batches_in_parts(self.backprop_, x, index, part)
 
     def _batches_in_parts(
@@ -447,7 +449,7 @@ class DropoutNet(NeuralNet):
     ) -> Iterator[tuple]:
         noise = BlockNoise(self.noise_, index.shape[1])
         for part in index.split(size, 1):
-            yield from backprop.batches(x[part], self.batch_size_, noise)
+            yield from backprop.batches(_take(x, part), self.batch_size_, noise)
             noise.advance(part.shape[1])
 
     def _notified_step(self, batch: tuple) -> dict:
@@ -460,17 +462,18 @@ class DropoutNet(NeuralNet):
         return step
 
     def train_step(self, batch: tuple, **kwargs: Any) -> dict:
-        """One step of the optimizer on one batch ``(x, y, weight, gains)``."""
-        x, y, weight, gains = batch
+        """One step of the optimizer on one batch ``(x, y, weight, noise)``."""
+        x, y, weight, noise = batch
         if self.backprop_ is None:
             raw = self._gradients_by_autograd(x, y, weight)
         else:
             with torch.no_grad():
-                raw, tape = self.backprop_.forward(x, gains)
+                raw, tape = self.backprop_.forward(x, noise)
                 gradient = self.criterion_.gradient(raw, y).mul_(1 / y.shape[1])
                 if weight is not None:
                     gradient.mul_(weight.unsqueeze(-1))
-                self.backprop_.backward(tape, gains, gradient)
+                self.backprop_.backward(tape, gradient)
+                self.backprop_.add_kl_gradient(self.kl_factors_, self.noise_)
         self.elastic_net_.add_gradient(y.shape[1])
         if self.gradient_scale_ is not None:
             self.flat_.gradient.mul_(self.gradient_scale_)
@@ -526,6 +529,11 @@ class DropoutNet(NeuralNet):
             rows = given[member]
             parts.setdefault(id(rows), (rows, []))[1].append(position)
         return list(parts.values())
+
+
+def _take(x: Tensor, index: Tensor) -> Tensor:
+    """``x[index]`` for an index of two dimensions, several times faster."""
+    return x.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def _listens_to_batches(callback: Callback) -> bool:

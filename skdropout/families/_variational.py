@@ -55,19 +55,17 @@ class VariationalLinear(WeightPosteriorLinear):
         # log(1 + 1 / alpha) is the softplus of -log_alpha.
         return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
 
-    @torch.no_grad()
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        assert self.weight.grad is not None
-        assert self.noise.grad is not None
-        factors = factors.view(-1, 1, 1)
-        squares = self.weight.square().add_(TINY)
-        log_alpha = (self.noise * self.speed).sub_(squares.log())
-        gate = (log_alpha * _K3).add_(_K2).sigmoid_()
-        # The derivative with respect to log_alpha = log_sigma2 - log(weight^2).
-        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(_K1 * _K3)
-        slope.add_(log_alpha.neg_().sigmoid_(), alpha=0.5).mul_(-factors)
-        self.noise.grad.addcmul_(slope, self.speed)
-        self.weight.grad.addcdiv_(slope.mul_(self.weight), squares, value=-2)
+    def _kl_slopes(
+        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
+    ) -> tuple[Tensor, Tensor]:
+        squares = weight.square().add_(TINY)
+        # K2 + K3 log_alpha, in two passes.
+        gate = torch.mul(noise, self.speed * _K3).add_(_K2)
+        gate.sub_(squares.log(), alpha=_K3).sigmoid_()
+        # With respect to log_alpha = log_sigma2 - log(weight^2); its last part, 1 / (1 + alpha).
+        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-_K1 * _K3)
+        slope.addcdiv_(squares, squares + sigma2, value=-0.5)
+        return (slope * weight).div_(squares).mul_(-2), slope.mul_(self.speed)
 
     def alive(self) -> Tensor:
         return self.log_alpha.detach() <= self.threshold
