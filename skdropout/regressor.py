@@ -79,7 +79,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         dropout. The statistics of "batch" stand still at prediction.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer. scikit-learn's "lbfgs" needs an objective without noise and is not offered.
-    alpha : float, default=0.1
+    alpha : float, default=0.02
         Strength of the penalty on the weights. As in scikit-learn's MLP it is divided by the rows
         of a batch and biases are free of it.
     l1_ratio : float, default=0.0
@@ -266,7 +266,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
 
     _: KW_ONLY
     dropout_rate: Any = 0.1
-    alpha: float = 0.1
+    alpha: float = 0.02
     calibrate: bool = True
     learning_rate: str = "cooldown"
     learning_rate_init: float = 0.01
