@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,19 +17,48 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight
+from torch import Tensor
 
 from ._device import resolve_device
 from ._prediction import Prediction
-from ._random import new_seed
+from ._random import local_random_state, new_seed
+from ._rounds import fixed_draws
+from .calibration import folds
+from .draws import evaluate
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
+from .stacking import Job, train_jobs, train_net
 from .training import DropoutNet, NonFiniteLossError, Plan
 
+# Draws of the networks that calibrate: a few per cent of error in the spread between them.
+_CALIBRATION_DRAWS = 50
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
 _VALIDATION_DRAWS = 10
+
+
+class HeldOut(NamedTuple):
+    """What networks say about rows that they were not trained on.
+
+    Attributes
+    ----------
+    likelihood : Likelihood
+        Theirs.
+    raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
+    rows : Rows
+    """
+
+    likelihood: Likelihood
+    raws: list[Tensor]
+    rows: Rows
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Of the rows; ones if they have none."""
+        weight = self.rows.weight
+        return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
 class DropoutMLP(Prediction, ABC):
@@ -53,6 +83,8 @@ class DropoutMLP(Prediction, ABC):
     @abstractmethod
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Target as the likelihood wants it."""
+
+    calibration_: dict[str, Any] | None
 
     @abstractmethod
     def _make_likelihood(self) -> Likelihood:
@@ -100,21 +132,36 @@ class DropoutMLP(Prediction, ABC):
         """
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False):
-            self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
-            seed = new_seed(self.random_state)
-            rows = self._training_rows(X, y, sample_weight, None, first=not again)
-            validation = self._validation_rows(X_val, y_val, sample_weight_val)
-            if validation is None and self.early_stopping:
-                rows, validation = self._split(rows, seed)
+            job = self._job(X, y, sample_weight, X_val, y_val, sample_weight_val, first=not again)
             if again:
-                stack, likelihood = copy.deepcopy((self.net_.module_, self.net_.criterion_))
+                net = job.net(*copy.deepcopy((self.net_.module_, self.net_.criterion_)))
             else:
-                stack, likelihood = self._make_stack(rows, seed), self._make_likelihood()
-            net = self._make_net(stack, likelihood, rows, validation)
-            self._train(net, rows, self.max_iter)
+                net = job.net()
+            self._train(net, job.rows, self.max_iter)
             self._warn_if_unfinished(net)
+            self._calibrate(job)
         return self
+
+    def _job(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        *,
+        first: bool = True,
+    ) -> Job:
+        """What `fit` has to train. Sets the attributes that describe inputs and target."""
+        self._validate_params()
+        seed = new_seed(self.random_state)
+        rows = self._training_rows(X, y, sample_weight, None, first=first)
+        validation = self._validation_rows(X_val, y_val, sample_weight_val)
+        if validation is None and self.early_stopping:
+            rows, validation = self._split(rows, seed)
+        return self._make_job(rows, validation, seed)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
@@ -130,9 +177,7 @@ class DropoutMLP(Prediction, ABC):
             if again:
                 net = copy.deepcopy(self.net_)
             else:
-                seed = new_seed(self.random_state)
-                stack = self._make_stack(rows, seed)
-                net = self._make_net(stack, self._make_likelihood(), rows, None)
+                net = self._make_job(rows, None, new_seed(self.random_state)).net()
             self._train(net, rows, epochs=1)
         return self
 
@@ -205,61 +250,110 @@ class DropoutMLP(Prediction, ABC):
                 part.weight = part.weight / part.weight.mean()
         return parts[0], parts[1]
 
-    def _make_stack(self, rows: Rows, seed: int) -> Stack:
+    def _make_job(self, rows: Rows, validation: Rows | None, seed: int, quiet: bool = False) -> Job:
+        """A job over rows; a quiet one neither warns nor calls the user back."""
+        name = type(self).__name__
         if self.normalization == "batch" and len(rows) < 2:
             raise ValueError(
-                f"{type(self).__name__}: normalization='batch' needs at least 2 rows, "
-                f"got n_samples = {len(rows)}"
+                f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
             )
-        hidden = self._hidden_widths()
-        widths = (rows.x.shape[1], *hidden, self._make_likelihood().n_raw)
-        architecture = Architecture(widths, self.activation, self.normalization)
+        hidden, likelihood = self._hidden_widths(), self._make_likelihood()
+        widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
         seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
-        members = [Member(int(seed), self._family(), self._rates(len(hidden))) for seed in seeds]
-        return Stack(architecture, members)
-
-    def _make_net(
-        self, stack: Stack, likelihood: Likelihood, rows: Rows, validation: Rows | None
-    ) -> DropoutNet:
-        options = {name: getattr(self, name) for name in Plan.__dataclass_fields__}
-        options["batch_size"] = self._batch_size(len(rows))
-        n_weights = sum(linear.weight.numel() for linear in stack.linears)
-        return DropoutNet(
-            stack,
-            likelihood,
+        rates = self._rates(len(hidden))
+        options = {option: getattr(self, option) for option in Plan.__dataclass_fields__}
+        options["batch_size"] = self._batch_size(len(rows), quiet)
+        n_weights = self.n_members * sum(a * b for a, b in itertools.pairwise(widths))
+        device = resolve_device(self.device, n_weights * options["batch_size"], name)
+        return Job(
+            architecture=Architecture(widths, self.activation, self.normalization),
+            members=tuple(Member(int(seed), self._family(), rates) for seed in seeds),
+            likelihood=likelihood,
             plan=Plan(**options),
+            rows=rows,
             validation=validation,
-            n_validation_draws=min(self.n_draws, _VALIDATION_DRAWS),
-            callbacks=self._all_callbacks(),
-            device=str(
-                resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
-            ),
-            verbose=0,
+            n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
+            max_iter=self.max_iter,
+            callbacks=tuple(self._all_callbacks(quiet)),
+            device=str(device),
         )
 
     def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
-        # Both contexts end here and are the thread's own: the caller's modes neither reach the
-        # training nor are changed by it.
-        with torch.inference_mode(False), torch.enable_grad():
-            if not net.initialized_:
-                net.initialize()
-            n_before = len(net.history)
-            seen: int = getattr(self, "t_", 0) if n_before else 0
-            device = torch.device(net.device)
-            if net.validation is not None:
-                net.validation = net.validation.to(device)
-            try:
-                net.partial_fit(rows.to(device), None, epochs=epochs)
-            except NonFiniteLossError as error:
-                raise ValueError(self._divergence(error, rows)) from error
-        net.validation = None
+        n_before = len(net.history) if net.initialized_ else 0
+        try:
+            train_net(net, rows, epochs)
+            for failure in net.failures_.values():
+                raise NonFiniteLossError(failure)
+        except NonFiniteLossError as error:
+            raise ValueError(self._divergence(error, rows)) from error
+        self._accept(net, len(rows), n_before)
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _calibrate(self, job: Job) -> None:
+        """Set `calibration_` from rows that are new to the networks, if the user wants it."""
+        parts = self._fold_jobs(job)
+        self._set_calibration(job, parts, train_jobs([fold for fold, _ in parts]))
+
+    def _set_calibration(self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list) -> None:
+        """The same, given what `_fold_jobs` said and the nets that were trained so."""
+        self.calibration_ = None
+        if self.calibrate and self._can_calibrate():
+            self.calibration_ = self._calibration(self._held_out(job, parts, nets))
+
+    def _can_calibrate(self) -> bool:
+        """Whether there is a number to choose."""
+        return True
+
+    @abstractmethod
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        """Choose the one number by likelihood, and say what was done: `calibration_`."""
+
+    def _fold_jobs(self, job: Job) -> list[tuple[Job, np.ndarray]]:
+        """Networks to be trained without some rows of a job, and which rows these are."""
+        if not self.calibrate or job.validation is not None or not self._can_calibrate():
+            return []
+        rows, rng = job.rows, local_random_state(job.members[0].seed)
+        jobs = []
+        for part in folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None):
+            training = Rows(*rows[torch.from_numpy(np.delete(np.arange(len(rows)), part))])
+            if training.weight is not None:
+                training.weight = training.weight / training.weight.mean()
+            jobs.append((self._make_job(training, None, new_seed(rng), quiet=True), part))
+        return jobs
+
+    def _held_out(
+        self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list
+    ) -> Iterator[HeldOut]:
+        """Rows, and what networks say about them that were not trained on them."""
+        if job.validation is not None:
+            yield self._said(self.net_, job.validation)
+        for net, (_, part) in zip(nets, parts, strict=True):
+            if isinstance(net, NonFiniteLossError):
+                raise ValueError(self._divergence(net, job.rows)) from net
+            yield self._said(net, Rows(*job.rows[torch.from_numpy(part)]))
+
+    def _said(self, net: DropoutNet, rows: Rows) -> HeldOut:
+        stack = net.module_
+        n_draws = min(fixed_draws(self.n_draws), _CALIBRATION_DRAWS)
+        with torch.inference_mode():
+            plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
+            chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
+            raws = [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
+        return HeldOut(net.criterion_, raws, rows)
+
+    def _accept(self, net: DropoutNet, n_rows: int, n_before: int = 0) -> None:
+        """Take a trained net, and set the attributes that follow from it."""
+        seen: int = getattr(self, "t_", 0) if n_before else 0
+        if not n_before:
+            self.calibration_ = None
         self.net_ = net
         self._set_training_attributes(net)
-        self.t_ = seen + (self.n_iter_ - n_before) * len(rows)
+        self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         for depth, linear in enumerate(net.module_.linears):
             if complaint := linear.complaint():
                 place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
-                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=4)
+                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=5)
 
     def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
         largest = rows.x.abs().max().item()
@@ -279,7 +373,7 @@ class DropoutMLP(Prediction, ABC):
                 f"{len(net.history)}; the best weights so far are kept",
                 stacklevel=3,
             )
-        elif len(net.history) == self.max_iter and not dict(net.callbacks_)["stopping"].converged_:
+        elif len(net.history) == self.max_iter and not net.converged_.all():
             warnings.warn(
                 f"{type(self).__name__}: maximum iterations max_iter={self.max_iter} reached and "
                 "the optimization has not converged yet",

@@ -9,7 +9,12 @@ import numpy as np
 from .uncertainty import Uncertainty
 
 
-def uncertainty_frame(X: Any, uncertainty: Uncertainty, names: list[str] | None) -> Any:
+def uncertainty_frame(
+    X: Any,
+    uncertainty: Uncertainty,
+    error: Uncertainty | None = None,
+    names: list[str] | None = None,
+) -> Any:
     """Lay an `Uncertainty` out as a pandas DataFrame on the index of `X`.
 
     Parameters
@@ -17,8 +22,10 @@ def uncertainty_frame(X: Any, uncertainty: Uncertainty, names: list[str] | None)
     X : array-like
         Its index is used if it has one.
     uncertainty : Uncertainty
-    names : list of str or None
-        Names of the columns of two-dimensional fields; None numbers them.
+    error : Uncertainty, optional
+        Standard errors, for columns whose names end in "_error".
+    names : list of str, optional
+        Names of the columns of two-dimensional fields; by default they are numbered.
 
     Raises
     ------
@@ -29,6 +36,13 @@ def uncertainty_frame(X: Any, uncertainty: Uncertainty, names: list[str] | None)
         import pandas as pd
     except ImportError as error:
         raise ImportError("as_frame=True needs pandas: pip install pandas") from error
+    columns = _columns(uncertainty, names)
+    if error is not None:
+        columns |= {f"{name}_error": values for name, values in _columns(error, names).items()}
+    return pd.DataFrame(columns, index=getattr(X, "index", None))
+
+
+def _columns(uncertainty: Uncertainty, names: list[str] | None) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     for field, values in uncertainty._asdict().items():
         if values.ndim == 1:
@@ -36,4 +50,4 @@ def uncertainty_frame(X: Any, uncertainty: Uncertainty, names: list[str] | None)
             continue
         labels = names if names and len(names) == values.shape[1] else range(values.shape[1])
         columns.update({f"{field}_{label}": values[:, k] for k, label in enumerate(labels)})
-    return pd.DataFrame(columns, index=getattr(X, "index", None))
+    return columns

@@ -28,7 +28,7 @@ class Parameters:
     dropout: str | Family | None = "bernoulli"
     dropout_rate: Any = 0.2
     input_dropout_rate: float = 0.0
-    n_draws: int = 100
+    n_draws: int | str = 100
     inference: str = "draws"
     n_members: int = 1
     normalization: str | None = None
@@ -53,6 +53,7 @@ class Parameters:
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
+    calibrate: bool = False
     device: str = "auto"
     callbacks: Any = None
 
@@ -63,7 +64,7 @@ class Parameters:
         "dropout": [StrOptions(FAMILIES.keys()), Family, None],
         "dropout_rate": ["array-like", Interval(Real, 0, 1, closed="left")],
         "input_dropout_rate": [Interval(Real, 0, 1, closed="left")],
-        "n_draws": [Interval(Integral, 0, None, closed="left")],
+        "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "inference": [StrOptions({"draws", "moments"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
@@ -91,6 +92,7 @@ class Parameters:
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
+        "calibrate": ["boolean"],
         "device": [str],
         "callbacks": [list, tuple, None],
     }

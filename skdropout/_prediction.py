@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any
@@ -11,14 +12,17 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
 from ._random import local_random_state, new_seed
+from ._rounds import Rounds, needed_draws
 from ._settings import Settings
 from .draws import evaluate
 from .moments import propagate
 from .network import MomentStack, PlainStack, Stack
 from .rows import as_tensor
 from .training import DropoutNet
+from .uncertainty import Uncertainty
 
 
 class Prediction(Settings, BaseEstimator):
@@ -30,10 +34,19 @@ class Prediction(Settings, BaseEstimator):
         check_is_fitted(self)
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
+    @abstractmethod
+    def _with_error(self, raws: list[Tensor]) -> tuple[Uncertainty, Uncertainty]:
+        """Variances of the rows of a chunk, and their standard errors over the draws.
+
+        Parameters
+        ----------
+        raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
+        """
+
     def _reduce(
         self,
         X: np.ndarray,
-        functions: PlainStack | MomentStack,
+        functions: PlainStack | MomentStack | Rounds,
         function: Callable[..., tuple],
         *rows: Any,
     ) -> tuple[np.ndarray, ...]:
@@ -43,12 +56,15 @@ class Prediction(Settings, BaseEstimator):
         ----------
         X : ndarray of shape (n_samples, n_features)
             Its dtype is the one of the computation.
-        functions : PlainStack or MomentStack
+        functions : PlainStack, MomentStack or Rounds
+            With rounds, each row leaves after one in which it is known well enough.
         function : callable
             Takes the raw outputs, one tensor ``(n_draws, rows, n_raw)`` or `GaussianOutputs` per
             member, and the chunk's part of each of `rows`. Returns arrays with rows first.
         *rows : arrays or tensors with one entry per row
         """
+        if isinstance(functions, Rounds):
+            return self._reduce_in_rounds(X, functions, function, *rows)
         with torch.inference_mode():
             x = as_tensor(X).to(functions.layers[0].linear.weight.device)
             outputs: Iterator[tuple[slice, list[Any]]] = (
@@ -61,7 +77,34 @@ class Prediction(Settings, BaseEstimator):
             ]
         return tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
 
-    def _functions(self, uncertain: str | None = None) -> PlainStack | MomentStack:
+    def _reduce_in_rounds(
+        self, X: np.ndarray, rounds: Rounds, function: Callable[..., tuple], *rows: Any
+    ) -> tuple[np.ndarray, ...]:
+        sizes = np.full(len(X), rounds.sizes[0])
+        finished, results = [], []
+        for size in rounds.sizes:
+            pending = np.flatnonzero(sizes == size)
+            if not len(pending):
+                continue
+            with torch.inference_mode():
+                plain = rounds.stack.draw(size)
+                x = as_tensor(X[pending]).to(plain.layers[0].linear.weight.device)
+                for chunk, raws in evaluate(plain, x):
+                    index = pending[chunk]
+                    if size < rounds.sizes[-1]:
+                        needed = needed_draws(*self._with_error(raws), size)
+                        sizes[index] = rounds.next_round(size, needed)
+                    done = np.flatnonzero(sizes[index] == size)
+                    if not len(done):
+                        continue
+                    kept = torch.from_numpy(done).to(raws[0].device)
+                    raws = [raw.index_select(1, kept) for raw in raws]
+                    finished.append(index[done])
+                    results.append(function(raws, *(values[index[done]] for values in rows)))
+        order = np.argsort(np.concatenate(finished))
+        return tuple(np.concatenate(parts)[order] for parts in zip(*results, strict=True))
+
+    def _functions(self, uncertain: str | None = None) -> PlainStack | MomentStack | Rounds:
         """The plain networks that answer a prediction, or their moments.
 
         Parameters
@@ -86,9 +129,25 @@ class Prediction(Settings, BaseEstimator):
                     "says nothing about uncertainty; set_params(n_draws=100) needs no refit"
                 )
         with torch.inference_mode():
-            if self.inference == "moments" and stack.noisy:
+            if not stack.noisy or (self.n_draws == 0 and self.inference == "draws"):
+                return stack.plain()
+            if self.inference == "moments":
                 return self._moments(stack)
-            return stack.draw(self.n_draws) if self.n_draws and stack.noisy else stack.plain()
+            return Rounds(stack) if self.n_draws == "auto" else stack.draw(self.n_draws)
+
+    def _check_error(self) -> None:
+        """Raise if no standard error follows from the draws."""
+        if self.inference == "moments":
+            raise ValueError(
+                f"{type(self).__name__}.predict_uncertainty: return_error=True is the error that "
+                "comes from finitely many draws, and inference='moments' makes none; "
+                "set_params(inference='draws') needs no refit"
+            )
+        if self.n_draws == 1 and self.net_.module_.noisy:
+            raise ValueError(
+                f"{type(self).__name__}.predict_uncertainty: return_error=True needs n_draws of at "
+                "least 2, got n_draws=1; set_params(n_draws=100) needs no refit"
+            )
 
     def _moments(self, stack: Stack) -> MomentStack:
         try:

@@ -36,6 +36,22 @@ class PredictiveDistribution(DropoutMLP):
         raws : list of Tensor of shape (n_draws, rows, n_raw) or GaussianOutputs, one per member
         """
 
+    @abstractmethod
+    def _sampled_mixture(
+        self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
+    ) -> Mixture:
+        """Mixture of new functions.
+
+        Parameters
+        ----------
+        raws : list of Tensor
+            As for `_mixture`.
+        functions : ndarray of int
+            Which functions, in order.
+        mean : ndarray of shape (rows, n_outputs)
+            Mean of the predictive distribution, which calibration leaves where it is.
+        """
+
     def _over_mixtures(
         self, X: np.ndarray, uncertain: str | None, function: Callable[..., tuple], *rows: Any
     ) -> tuple[np.ndarray, ...]:
@@ -57,6 +73,10 @@ class PredictiveDistribution(DropoutMLP):
 
         return self._reduce(X, self._functions(uncertain), of_chunk, *rows)
 
+    def _with_error(self, raws: list[Tensor]) -> tuple[Uncertainty, Uncertainty]:
+        mixture = self._mixture(raws)
+        return mixture.uncertainty(), mixture.error(len(raws))
+
     # ---- prediction ----------------------------------------------------------------------
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
@@ -66,8 +86,8 @@ class PredictiveDistribution(DropoutMLP):
         ----------
         X : array-like of shape (n_samples, n_features)
         return_std : bool, default=False
-            Also return the standard deviation of a new observation: of the draws' means and
-            of the observation noise together.
+            Also return the standard deviation of a new observation: what the draws disagree about
+            and the observation noise of the row together, calibrated.
 
         Returns
         -------
@@ -88,7 +108,9 @@ class PredictiveDistribution(DropoutMLP):
         (mean,) = self._over_mixtures(self._check_x(X), None, lambda mixture: (mixture.mean(),))
         return self._shaped(mean)
 
-    def predict_uncertainty(self, X: Any, *, as_frame: bool = False) -> Uncertainty:
+    def predict_uncertainty(
+        self, X: Any, *, as_frame: bool = False, return_error: bool = False
+    ) -> Any:
         """Mean and variance of the prediction, the variance split by cause.
 
         Parameters
@@ -96,24 +118,63 @@ class PredictiveDistribution(DropoutMLP):
         X : array-like of shape (n_samples, n_features)
         as_frame : bool, default=False
             Return a pandas DataFrame on the index of `X` instead of a tuple.
+        return_error : bool, default=False
+            Also return the standard errors that these numbers have because `n_draws` is finite.
+            They say nothing of how good the model is.
 
         Returns
         -------
-        Uncertainty or DataFrame
+        uncertainty : Uncertainty or DataFrame
             `mean` in the units of y; `total`, `epistemic` and `aleatoric` in its squared
             units. Each of shape (n_samples,) or (n_samples, n_outputs).
             ``total == epistemic + aleatoric``, `total` is the variance of a new observation.
+        error : Uncertainty
+            Only with ``return_error=True``: the standard error of each of these numbers, in the
+            same shapes and units. A frame has columns of its own for them, named ``..._error``.
 
         Raises
         ------
         ValueError
-            If the model has no noise and one member, or for ``n_draws=0``.
+            If the model has no noise and one member, for ``n_draws=0``, and with
+            ``return_error=True`` for ``n_draws=1``.
         """
+        options = {"as_frame": as_frame, "return_error": return_error}
         validate_parameter_constraints(
-            {"as_frame": ["boolean"]}, {"as_frame": as_frame}, caller_name=type(self).__name__
+            {name: ["boolean"] for name in options}, options, caller_name=type(self).__name__
         )
+        if return_error:
+            results = self._uncertainty_and_error(X)
+            return uncertainty_frame(X, *results) if as_frame else results
         uncertainty = self._uncertainty(X, "predict_uncertainty")
-        return uncertainty_frame(X, uncertainty, None) if as_frame else uncertainty
+        return uncertainty_frame(X, uncertainty) if as_frame else uncertainty
+
+    def predict_members(self, X: Any) -> np.ndarray:
+        """What each member of an ensemble (`n_members`) predicts: the mean over its own draws.
+
+        Their variance is the part of the epistemic variance that is disagreement between members;
+        the rest is disagreement between the draws of a member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_outputs)
+            In the units of y. The mean over the members is that of `predict`.
+        """
+        n_members = len(self.net_.module_.members) if hasattr(self, "net_") else 1
+        x = self._check_x(X)
+
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
+            mixture = self._mixture(raws)
+            components = np.arange(mixture.n_components).reshape(n_members, -1)
+            each = [mixture.take(chosen).mean() for chosen in components]
+            return (np.stack(each, 1),)
+
+        (values,) = self._reduce(x, self._functions(), means)
+        members = np.moveaxis(values, 1, 0)
+        return members[..., 0] if self._y_ndim == 1 else members
 
     def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
         """Quantiles of the predictive distribution, the mixture over the draws.
@@ -201,12 +262,14 @@ class PredictiveDistribution(DropoutMLP):
         rng = local_random_state(random_state)
         plain = self._sampled_functions("sample_y", n_samples, rng)
 
-        def observe(raws: list[Tensor]) -> tuple[np.ndarray]:
+        (means,) = self._over_mixtures(X, None, lambda mixture: (mixture.mean(),))
+
+        def observe(raws: list[Tensor], mean: np.ndarray) -> tuple[np.ndarray]:
             turns = in_turns(len(raws), len(raws[0]), n_samples)
-            samples = self._mixture(raws).take(turns).sample(rng)
+            samples = self._sampled_mixture(raws, turns, mean).sample(rng)
             return (np.moveaxis(samples, 0, -1),)
 
-        return self._shaped(self._reduce(X, plain, observe)[0])
+        return self._shaped(self._reduce(X, plain, observe, means)[0])
 
     def log_prob(self, X: Any, y: Any) -> np.ndarray:
         """Log predictive density of each row's true target.
@@ -223,16 +286,54 @@ class PredictiveDistribution(DropoutMLP):
             Logarithm of the mixture over the draws, in nats per unit of y, of all outputs
             jointly.
         """
+        return self._scored(X, y, lambda mixture, part: (mixture.log_prob(part),))
+
+    def crps(self, X: Any, y: Any) -> np.ndarray:
+        """Continuous ranked probability score of each row's true target.
+
+        The squared distance between the predictive distribution function and the step at the
+        target, integrated; for a prediction without spread the absolute error. Exact for the
+        mixture over the draws, so its time grows with the square of `n_draws`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of y; the smaller, the better.
+
+        References
+        ----------
+        Gneiting and Raftery (2007). Strictly proper scoring rules, prediction, and estimation.
+        Journal of the American Statistical Association 102.
+        """
+        return self._shaped(self._scored(X, y, lambda mixture, part: (mixture.crps(part),)))
+
+    def _scored(self, X: Any, y: Any, score: Callable[..., tuple]) -> np.ndarray:
         check_is_fitted(self)
         X, y = self._validate_xy(X, y, reset=False)
         targets = y.reshape(len(y), -1).astype(np.float64)
-        return self._over_mixtures(
-            X, None, lambda mixture, part: (mixture.log_prob(part),), targets
-        )[0]
+        return self._over_mixtures(X, None, score, targets)[0]
 
     def _uncertainty(self, X: Any, method: str) -> Uncertainty:
         parts = self._over_mixtures(self._check_x(X), method, lambda mixture: mixture.uncertainty())
         return Uncertainty(*map(self._shaped, parts))
+
+    def _uncertainty_and_error(self, X: Any) -> tuple[Uncertainty, Uncertainty]:
+        x = self._check_x(X)
+        self._check_error()
+
+        def both(raws: list[Tensor]) -> tuple[np.ndarray, ...]:
+            uncertainty, error = self._with_error(raws)
+            return (*uncertainty, *error)
+
+        parts = self._reduce(x, self._functions("predict_uncertainty"), both)
+        shaped = [self._shaped(part) for part in parts]
+        return Uncertainty(*shaped[:4]), Uncertainty(*shaped[4:])
 
     def _quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
         def invert(mixture: Mixture) -> tuple[np.ndarray]:

@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 
 from ._parameters import Parameters
 from .families import FAMILIES, Family, Noiseless
-from .stopping import Cooldown, EpochLine, InverseScaling, Stopping, StopWhenConverged
+from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 
 
 class Settings(Parameters):
@@ -53,10 +53,10 @@ class Settings(Parameters):
     def _in_range(rates: np.ndarray) -> bool:
         return bool(((rates >= 0) & (rates < 1)).all())
 
-    def _batch_size(self, n_rows: int) -> int:
+    def _batch_size(self, n_rows: int, quiet: bool = False) -> int:
         if isinstance(self.batch_size, str):
             return self._auto_batch_size(n_rows)
-        if self.batch_size > n_rows:
+        if self.batch_size > n_rows and not quiet:
             warnings.warn(
                 f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
                 f"{n_rows} training rows and is clipped to them",
@@ -68,11 +68,17 @@ class Settings(Parameters):
     def _auto_batch_size(n_rows: int) -> int:
         return min(200, n_rows)
 
-    def _all_callbacks(self) -> list:
-        """Our callbacks and the user's, stopping last so that all see the last epoch."""
+    def _all_callbacks(self, quiet: bool = False) -> list:
+        """Our callbacks and the user's, stopping last so that all see the last epoch.
+
+        Parameters
+        ----------
+        quiet : bool
+            Without the user's, and nothing printed.
+        """
         return [
-            *self._own_callbacks(),
-            *self._users_callbacks(),
+            *self._own_callbacks(quiet),
+            *([] if quiet else self._users_callbacks()),
             ("stop", StopWhenConverged()),
         ]
 
@@ -88,15 +94,15 @@ class Settings(Parameters):
         # Copies: callbacks keep state, and fit does not change its parameters.
         return copy.deepcopy(list(self.callbacks or ()))
 
-    def _own_callbacks(self) -> list:
+    def _own_callbacks(self, quiet: bool) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        cooldown = Cooldown(self.max_iter) if self.learning_rate == "cooldown" else None
+        cooldown = self.max_iter if self.learning_rate == "cooldown" else None
         stopping = Stopping(
             self.early_stopping, self.tol, self.n_iter_no_change, adaptive, cooldown
         )
         callbacks: list = [("stopping", stopping)]
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
-        if self.verbose:
+        if self.verbose and not quiet:
             callbacks.append(("epoch_line", EpochLine(self.max_iter)))
         return callbacks

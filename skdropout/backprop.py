@@ -1,21 +1,28 @@
-"""The reverse pass written out, for stacks whose noise multiplies the inputs of linear maps.
+"""The reverse pass written out, for stacks without normalization whose families allow it.
 
 Autograd costs more than the arithmetic of a small network: it is the larger half of a training
-step at 100 hidden units and 32 rows. Without normalization and without learned noise the gradient
-is a few lines a layer, so it stands here; every other stack trains through autograd. A test holds
-the two equal.
+step at 100 hidden units and 32 rows. With large weight posteriors it makes a dozen passes more
+over tensors of the size of the weights. The gradients are a few lines a map, so they stand here;
+every other stack trains through autograd. A test holds the two equal.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .families import MultiplicativeLinear, NoiseSource
+from .families import MultiplicativeLinear, NoiseSource, NoisyLinear, WeightPosteriorLinear
+from .families._posterior import TINY
 from .network import ACTIVATIONS, Stack
+
+# Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
+# the batched product of matrices is made for wide ones. Measured with up to ten outputs.
+_NARROW = 10
 
 
 class Backprop:
@@ -31,23 +38,8 @@ class Backprop:
     def __init__(self, stack: Stack) -> None:
         activation = ACTIVATIONS[stack.architecture.activation]
         self.activation, self.derivative = activation.function, activation.backward
-        self.linears = [map_ for map_ in stack.linears if isinstance(map_, MultiplicativeLinear)]
-        # A stack of one needs no axis of members, and its products are cheaper without.
-        self.single = len(stack.members) == 1
-        self.affine = torch.addmm if self.single else torch.baddbmm
-        self.product = torch.mm if self.single else torch.bmm
-        # Attributes of modules and transposes cost microseconds each; a step has few of them.
-        self.weights = [self._lean(linear.weight.detach()) for linear in self.linears]
-        self.biases = [self._lean(linear.bias.detach()) for linear in self.linears]
-        self.transposed = [weight.mT for weight in self.weights]
-        self.gradients = [
-            (self._lean(linear.weight.grad), self._lean(linear.bias.grad))
-            for linear in self.linears
-        ]
-
-    def _lean(self, values: Tensor | None) -> Tensor:
-        assert values is not None, "every parameter has a gradient"
-        return values[0] if self.single else values
+        self.n_members = len(stack.members)
+        self.maps = [_map_class(linear)(linear) for linear in stack.linears]  # type: ignore[misc]
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -55,10 +47,7 @@ class Backprop:
         return (
             not stack.norms
             and stack.inputs is None
-            and all(
-                isinstance(linear, MultiplicativeLinear) and not linear.learned
-                for linear in stack.linears
-            )
+            and all(_map_class(linear) is not None for linear in stack.linears)
         )
 
     def batches(self, x: Tensor, size: int, source: NoiseSource) -> Iterator[tuple]:
@@ -74,24 +63,28 @@ class Backprop:
         Yields
         ------
         x : Tensor of shape (members or 1, size, n_features)
-        gains : tuple of Tensor or None
-            The factor on the inputs of each map, None for one.
+        noise : tuple of Tensor or None
+            What each map asked for, None for nothing.
         """
-        noise = [linear.gain(x.shape[1], source) for linear in self.linears]
-        xs = (x[0] if self.single else x).split(size, -2)
-        gains = [
-            repeat(None, len(xs)) if gain is None else self._lean(gain).split(size, -2)
-            for gain in noise
+        noise = [map_.noise(x.shape[1], source) for map_ in self.maps]
+        # A stack of one needs no axis of members, and its products are cheaper without.
+        single = self.n_members == 1
+        xs = (x[0] if single else x).split(size, -2)
+        parts = [
+            repeat(None, len(xs))
+            if values is None
+            else (values[0] if single else values).split(size, -2)
+            for values in noise
         ]
-        return zip(xs, zip(*gains, strict=True), strict=True)
+        return zip(xs, zip(*parts, strict=True), strict=True)
 
-    def forward(self, x: Tensor, gains: Sequence[Tensor | None]) -> tuple[Tensor, list]:
+    def forward(self, x: Tensor, noise: Sequence[Tensor | None]) -> tuple[Tensor, list]:
         """Noisy pass.
 
         Parameters
         ----------
         x : Tensor
-        gains : sequence of Tensor or None
+        noise : sequence of Tensor or None
             Both from `batches`.
 
         Returns
@@ -100,41 +93,176 @@ class Backprop:
         tape : list
             For `backward`.
         """
-        if not self.single:
-            x = x.expand(len(self.weights[0]), -1, -1)
-        tape = []
-        last = len(self.weights) - 1
-        for depth, (weight, bias, gain) in enumerate(
-            zip(self.weights, self.biases, gains, strict=True)
-        ):
-            inputs = x if gain is None else x * gain
-            tape.append((x, inputs))
-            x = self.affine(bias, inputs, weight)
-            if depth < last:
+        if self.n_members > 1:
+            x = x.expand(self.n_members, -1, -1)
+        tape: list[tuple] = []
+        for map_, values in zip(self.maps, noise, strict=True):
+            if tape:
                 x = self.activation(x)
-        return x.unsqueeze(0) if self.single else x, tape
+            activated = x
+            x, kept = map_.forward(x, values)
+            tape.append((activated, kept))
+        return x.unsqueeze(0) if self.n_members == 1 else x, tape
 
-    def backward(self, tape: list, gains: Sequence[Tensor | None], gradient: Tensor) -> None:
-        """Set the parameters' gradients.
+    def backward(self, tape: list, gradient: Tensor) -> None:
+        """Set the parameters' gradients, without those of the KL.
 
         Parameters
         ----------
         tape : list
-        gains : sequence
-            As given to `forward`.
+            From `forward`; it is used up.
         gradient : Tensor of shape (members, rows, raw outputs)
-            Of the objective with respect to the raw outputs.
+            Of the objective with respect to the raw outputs; it is overwritten.
         """
-        if self.single:
+        if self.n_members == 1:
             gradient = gradient[0]
         for depth in range(len(tape) - 1, -1, -1):
-            activated, inputs = tape[depth]
-            weight_gradient, bias_gradient = self.gradients[depth]
-            self.product(inputs.mT, gradient, out=weight_gradient)
-            torch.sum(gradient, -2, keepdim=True, out=bias_gradient)
+            activated, kept = tape[depth]
+            self.maps[depth].backward(activated, kept, gradient)
             if depth:
-                gradient = self.product(gradient, self.transposed[depth])
-                gain = gains[depth]
-                if gain is not None:
-                    gradient.mul_(gain)
+                gradient = self.maps[depth].gradient_of_inputs(activated, kept, gradient)
                 gradient = self.derivative(gradient, activated)
+
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        """Add that of the KL; after `backward`.
+
+        Parameters
+        ----------
+        factors : Tensor of shape (members,)
+        source : NoiseSource
+            Both as in `NoisyLinear.add_kl_gradient`.
+        """
+        for map_ in self.maps:
+            map_.add_kl_gradient(factors, source)
+
+
+class _Map(ABC):
+    """One linear map of the stack. A stack of one has no axis of members here."""
+
+    def __init__(self, linear: NoisyLinear) -> None:
+        self.single = len(linear.weight) == 1
+        self.narrow = not self.single and linear.weight.shape[2] <= _NARROW
+        self.affine = torch.addmm if self.single else torch.baddbmm
+        self.product = torch.mm if self.single else torch.bmm
+        # Attributes of modules and transposes cost microseconds each; a step has few of them.
+        self.weight, self.bias = self.lean(linear.weight.detach()), self.lean(linear.bias.detach())
+        self.transposed = self.weight.mT
+        self.weight_gradient = self.lean(linear.weight.grad)
+        self.bias_gradient = self.lean(linear.bias.grad)
+
+    def lean(self, values: Tensor | None) -> Tensor:
+        assert values is not None, "every parameter has a gradient"
+        return values[0] if self.single else values
+
+    def plain(self, inputs: Tensor) -> Tensor:
+        """The map without noise."""
+        if self.narrow:
+            return torch.baddbmm(self.bias.mT, self.weight.mT, inputs.mT).mT
+        return self.affine(self.bias, inputs, self.weight)
+
+    def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
+        """Set those of the weights and biases of `plain`."""
+        if self.narrow:
+            self.weight_gradient.copy_(torch.bmm(gradient.mT, inputs).mT)
+        else:
+            self.product(inputs.mT, gradient, out=self.weight_gradient)
+        torch.sum(gradient, -2, keepdim=True, out=self.bias_gradient)
+
+    def plain_gradient_of_inputs(self, gradient: Tensor) -> Tensor:
+        """That of the inputs of `plain`."""
+        if self.narrow and gradient.shape[-1] == 1:
+            return gradient * self.transposed
+        return self.product(gradient, self.transposed)
+
+    @abstractmethod
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
+        """What a pass over so many rows needs, with rows second."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Any]:
+        """Noisy product, and what the reverse pass needs of it."""
+
+    @abstractmethod
+    def backward(self, x: Tensor, kept: Any, gradient: Tensor) -> None:
+        """Set the parameters' gradients."""
+
+    @abstractmethod
+    def gradient_of_inputs(self, x: Tensor, kept: Any, gradient: Tensor) -> Tensor:
+        """After `backward`."""
+
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        return
+
+
+class _MultiplicativeMap(_Map):
+    """Inputs that are multiplied by noise that has no parameters."""
+
+    def __init__(self, linear: MultiplicativeLinear) -> None:
+        super().__init__(linear)
+        self.linear = linear
+
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
+        return self.linear.gain(n_rows, source)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
+        inputs = x if noise is None else x * noise
+        return self.plain(inputs), (inputs, noise)
+
+    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
+        self.set_gradients(kept[0], gradient)
+
+    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
+        gradient = self.plain_gradient_of_inputs(gradient)
+        return gradient if kept[1] is None else gradient.mul_(kept[1])
+
+
+class _PosteriorMap(_Map):
+    """Gaussian weights, by local reparameterization: ``x @ weight + sqrt(x^2 @ sigma2) normal``.
+
+    The variance of the weights is made once a step and serves the forward pass, the reverse
+    pass and the KL.
+    """
+
+    def __init__(self, linear: WeightPosteriorLinear) -> None:
+        super().__init__(linear)
+        self.linear, self.n_out = linear, linear.weight.shape[2]
+        self.speed = self.lean(linear.speed)
+        self.noise_gradient = self.lean(linear.noise.grad)
+        self.sigma2 = self.weight
+
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor:
+        return source.normal(n_rows, self.n_out)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
+        assert noise is not None
+        self.sigma2 = self.lean(self.linear.sigma2())
+        squares = x.square()
+        std = self.product(squares, self.sigma2).clamp_min_(TINY).sqrt_()
+        out = self.plain(x).addcmul_(std, noise)
+        # d out / d variance = normal / (2 std)
+        return out, (squares, torch.div(noise, std.mul_(2.0)))
+
+    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
+        squares, ratio = kept
+        on_variance = ratio.mul_(gradient)
+        self.product(squares.mT, on_variance * self.speed, out=self.noise_gradient)
+        self.noise_gradient.mul_(self.sigma2)
+        self.set_gradients(x, gradient)
+
+    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
+        # `backward` has turned the ratio into the gradient of the variance.
+        on_squares = self.product(kept[1], self.sigma2.mT)
+        return self.plain_gradient_of_inputs(gradient).addcmul_(on_squares, x, value=2.0)
+
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        sigma2 = self.sigma2.unsqueeze(0) if self.single else self.sigma2
+        self.linear.add_kl_gradient(factors, source, sigma2)
+
+
+def _map_class(linear: NoisyLinear) -> type[_Map] | None:
+    """What trains a map; None for autograd."""
+    if isinstance(linear, WeightPosteriorLinear):
+        return _PosteriorMap
+    if isinstance(linear, MultiplicativeLinear) and not linear.learned:
+        return _MultiplicativeMap
+    return None

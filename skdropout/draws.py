@@ -8,7 +8,7 @@ is copying whole rows of memory, and what is left is one matrix product a layer.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -25,7 +25,9 @@ _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
 
 
-def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(
+    plain: PlainStack, x: Tensor, members: Sequence[int] | None = None
+) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
@@ -33,22 +35,26 @@ def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]
     plain : PlainStack
     x : Tensor of shape (rows, n_features)
         Its dtype and device are those of the computation.
+    members : sequence of int, optional
+        Which members to evaluate. None is all of them.
 
     Yields
     ------
     rows : slice
         The rows of the chunk.
     raw : list of Tensor of shape (n_draws, rows, n_raw), one per member
-        Raw outputs. What a row gets does not depend on the rows beside it.
+        Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
+        not depend on the rows beside it.
     """
-    members = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
+    chosen = range(plain.n_members) if members is None else members
+    networks = [_Member(plain, index, x.dtype) for index in chosen]
     step = _chunk_rows(plain, x)
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
         inputs = x[rows].T
         if plain.inputs is not None:
             inputs = inputs.index_select(0, plain.inputs)
-        yield rows, [member(inputs) for member in members]
+        yield rows, [network(inputs) for network in networks]
 
 
 def _chunk_rows(plain: PlainStack, x: Tensor) -> int:
@@ -93,10 +99,11 @@ class _Member:
             return self.own[0].side_by_side(h)
         if n_rows <= _FEW_ROWS or h.device.type != "cpu":
             return self._all_at_once(h)
-        return torch.stack([self._one_by_one(h, draw) for draw in range(self.n_draws)])
+        draws = [self._one_by_one(h, draw) for draw in range(self.n_draws)]
+        return torch.stack(draws).transpose(1, 2)
 
     def _one_by_one(self, h: Tensor, draw: int) -> Tensor:
-        """One draw, with the units that it drops left out: ``(rows, n_raw)``."""
+        """One draw, with the units that it drops left out: ``(n_raw, rows)``."""
         kept = self.own[0].kept(draw)
         h = h if kept is None else h.index_select(0, kept)
         for layer, following in itertools.pairwise(self.own):
@@ -108,7 +115,7 @@ class _Member:
                 h = self.activation(layer.thinned(h, draw, kept, None))
                 h = h if needed is None else h.index_select(0, needed)
             kept = needed
-        return self.own[-1].thinned(h, draw, kept, None).T
+        return self.own[-1].thinned(h, draw, kept, None)
 
     def _all_at_once(self, h: Tensor) -> Tensor:
         """All draws side by side: ``(n_draws, rows, n_raw)``. Here rows come first."""

@@ -35,7 +35,14 @@ class FlatParameters:
         """One factor per member laid out so that it multiplies `gradient`."""
         if len(factors) == 1:
             return factors.clone()
-        return torch.cat([factors.repeat_interleave(shape[1:].numel()) for shape in self.shapes])
+        return self._spread(factors)
+
+    def elements(self, members: Tensor) -> Tensor:
+        """Which elements of `values` belong to the members of a mask, bool."""
+        return self._spread(members)
+
+    def _spread(self, values: Tensor) -> Tensor:
+        return torch.cat([values.repeat_interleave(shape[1:].numel()) for shape in self.shapes])
 
 
 def _is_weight(name: str) -> bool:

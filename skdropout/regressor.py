@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -11,8 +12,11 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
+from torch import Tensor
 
+from ._base import HeldOut
 from ._predictive import PredictiveDistribution
+from .calibration import scale_of_std
 from .gaussian_outputs import GaussianOutputs, equally_likely_points
 from .likelihood import (
     GaussianLikelihood,
@@ -21,6 +25,9 @@ from .likelihood import (
     PoissonLikelihood,
 )
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
+
+# Confidence levels whose interval coverage `calibration_` tells.
+_LEVELS = (0.5, 0.9, 0.95)
 
 _GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
 
@@ -45,16 +52,19 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         the rate of each layer; "variational" and "bayes_by_backprop" learn a distribution of each
         weight. None is no noise, uncertainty then needs ``n_members > 1``. An object carries
         parameters of its own, which appear in `get_params` as ``dropout__...``.
-    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.05
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
         "variational" it is where learning starts; "bayes_by_backprop" does not use it.
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
-    n_draws : int, default=100
+    n_draws : int or "auto", default=100
         Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
-        one network without noise, no uncertainty from draws. Read at prediction, so
-        ``set_params(n_draws=1000)`` needs no refit.
+        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
+        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
+        standard deviation are at most 2.5 % of its total standard deviation. Every method that
+        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
+        refit.
     inference : {"draws", "moments"}, default="draws"
         How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
         variance in closed form, which is nearer to infinitely many draws than a hundred of them
@@ -69,7 +79,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         dropout. The statistics of "batch" stand still at prediction.
     solver : {"adam", "sgd"}, default="adam"
         Optimizer. scikit-learn's "lbfgs" needs an objective without noise and is not offered.
-    alpha : float, default=0.0001
+    alpha : float, default=0.02
         Strength of the penalty on the weights. As in scikit-learn's MLP it is divided by the rows
         of a batch and biases are free of it.
     l1_ratio : float, default=0.0
@@ -121,6 +131,13 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Keeps Adam from dividing by zero.
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
+    calibrate : bool, default=True
+        Multiply the predictive standard deviation by one number for each output, such that 90 %
+        intervals hold 90 % of rows that were new to a network: those that `early_stopping` holds
+        out, or else each fifth of the rows in turn, held out from networks that are trained beside
+        the model for this alone. The model itself loses no row and its mean stays. Tables of more
+        than 1,000 rows need fewer such networks, from 5,000 rows on one. Counts are not
+        calibrated.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
@@ -181,6 +198,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Learned standard deviation of the observation noise, in the units of y. A float if `y` had
         one dimension. The root of the noise variance's mean over the members and, with
         ``noise="heteroscedastic"``, over the training rows. Not there with ``loss="poisson"``.
+    calibration_ : dict or None
+        What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "scale" (one
+        factor for each output), and mean log density and interval coverage of those rows,
+        "log_prob_before", "log_prob_after", "coverage_before" and "coverage_after" (by level).
+        None without it, and with fewer than ten rows.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -243,7 +265,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     """
 
     _: KW_ONLY
-    dropout_rate: Any = 0.05
+    dropout_rate: Any = 0.1
+    alpha: float = 0.02
+    calibrate: bool = True
     learning_rate: str = "cooldown"
     learning_rate_init: float = 0.01
     loss: str = "squared_error"
@@ -369,10 +393,10 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 "follows from its mean; see predict_uncertainty(X).aleatoric"
             )
         std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
+        std = std * self._scale()
         return float(std[0]) if self._y_ndim == 1 else std
 
-    def _mixture(self, raws: list[Any]) -> Mixture:
-        likelihood = self.net_.criterion_
+    def _components(self, raws: list[Any], likelihood: Likelihood) -> Mixture:
         if isinstance(raws[0], GaussianOutputs):
             if type(likelihood) is GaussianLikelihood:
                 return self._gaussian_mixture(raws, likelihood)
@@ -384,6 +408,15 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
             return PoissonMixture(means)
         noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
         return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)
+
+    def _mixture(self, raws: list[Any]) -> Mixture:
+        return self._rescaled(self._components(raws, self.net_.criterion_), None)
+
+    def _sampled_mixture(
+        self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
+    ) -> Mixture:
+        components = self._components(raws, self.net_.criterion_).take(functions)
+        return self._rescaled(components, mean)
 
     def _gaussian_mixture(
         self, outputs: list[GaussianOutputs], likelihood: GaussianLikelihood
@@ -397,3 +430,52 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         if self.n_outputs_ > 1:
             return CorrelatedNormalMixture(means, noise, covariance)
         return NormalMixture(means, noise, covariance[..., 0])
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _scale(self) -> np.ndarray | float:
+        return 1.0 if self.calibration_ is None else np.atleast_1d(self.calibration_["scale"])
+
+    def _rescaled(self, mixture: Mixture, mean: np.ndarray | None) -> Mixture:
+        return (
+            mixture.scaled(self._scale(), mean) if isinstance(mixture, NormalMixture) else mixture
+        )
+
+    def _can_calibrate(self) -> bool:
+        # The spread of counts follows from their mean.
+        return self.loss != "poisson"
+
+    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+        mixtures: list[NormalMixture] = []
+        targets, weights = [], []
+        for part in held_out:
+            mixture = self._components(part.raws, part.likelihood)
+            assert isinstance(mixture, NormalMixture), "counts are not calibrated"
+            mixtures.append(mixture)
+            weights.append(part.weight)
+            targets.append(part.rows.y.numpy() * self._y_scale + self._y_mean)
+        if not mixtures:
+            return None
+        scale = scale_of_std(mixtures, targets, weights)
+        calibrated = [mixture.scaled(scale) for mixture in mixtures]
+        return {
+            "method": "held-out part" if self.early_stopping else "out-of-fold",
+            "n_rows": sum(map(len, targets)),
+            "scale": float(scale[0]) if self._y_ndim == 1 else scale,
+            **_report("before", mixtures, targets),
+            **_report("after", calibrated, targets),
+        }
+
+
+def _report(when: str, mixtures: list, targets: list[np.ndarray]) -> dict[str, Any]:
+    """Mean log density of held-out rows, and how many of them central intervals hold."""
+    log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
+    coverage = {}
+    for level in _LEVELS:
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        inside = []
+        for mixture, y in zip(mixtures, targets, strict=True):
+            lower, upper = np.moveaxis(mixture.quantiles(tails), -1, 0)
+            inside.append((y >= lower) & (y <= upper))
+        coverage[level] = float(np.concatenate(inside).mean())
+    return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}

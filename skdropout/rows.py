@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -29,29 +29,70 @@ class Rows(Dataset):
     y : Tensor of shape (rows, ...)
     weight : Tensor of shape (rows,) or None
         Of mean one over the rows. None means ones.
+    owned : Tensor of int64 of shape (members, n_own) or None
+        Which rows each member of a stack has, in its order. None: each has all of them.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
-        self.x, self.y, self.weight = x, y, weight
+    def __init__(
+        self, x: Tensor, y: Tensor, weight: Tensor | None = None, owned: Tensor | None = None
+    ) -> None:
+        self.x, self.y, self.weight, self.owned = x, y, weight, owned
 
     def to(self, device: torch.device) -> Rows:
         """The same rows on a device."""
-        weight = None if self.weight is None else self.weight.to(device)
-        return Rows(self.x.to(device), self.y.to(device), weight)
+        given = (self.weight, self.owned)
+        weight, owned = (None if values is None else values.to(device) for values in given)
+        return Rows(self.x.to(device), self.y.to(device), weight, owned)
+
+    def select(self, kept: Tensor) -> Rows:
+        """The rows of some of the members; nothing is copied but their numbers."""
+        owned = None if self.owned is None else self.owned[kept.to(self.owned.device)]
+        return Rows(self.x, self.y, self.weight, owned)
+
+    def same_as(self, other: Rows) -> bool:
+        """Whether these are the same rows, of one member, in the same order."""
+        if (self.weight is None) != (other.weight is None):
+            return False
+        pairs = [(self.x, other.x), (self.y, other.y)]
+        if self.weight is not None and other.weight is not None:
+            pairs.append((self.weight, other.weight))
+        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
 
     def __len__(self) -> int:
-        return self.x.shape[0]
+        """How many a member has."""
+        return self.x.shape[0] if self.owned is None else self.owned.shape[1]
 
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
         weight = None if self.weight is None else self.weight[index]
         return self.x[index], self.y[index], weight
 
 
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Rows of a stack from those of its members, of equal number.
+
+    Parameters
+    ----------
+    parts : sequence of Rows, one per member
+        One object for several members is held once.
+    """
+    distinct = list({id(part): part for part in parts}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    weight = None
+    if any(part.weight is not None for part in distinct):
+        ones = (torch.ones(len(part)) if part.weight is None else part.weight for part in distinct)
+        weight = torch.cat(list(ones))
+    place = {id(part): position * len(part) for position, part in enumerate(distinct)}
+    starts = torch.tensor([place[id(part)] for part in parts])
+    x, y = (torch.cat([getattr(part, name) for part in distinct]) for name in ("x", "y"))
+    return Rows(x, y, weight, starts.unsqueeze(1) + torch.arange(len(parts[0])))
+
+
 class Blocks:
     """An epoch's rows in blocks of several batches, newly ordered each time.
 
-    Yields ``(x, y, weight)`` with a leading axis of the members' different orders, of length 1
-    where all members share one.
+    Yields the numbers of the block's rows, int64, with a leading axis of the members' different
+    orders and rows, of length 1 where all members share them.
 
     Parameters
     ----------
@@ -65,11 +106,13 @@ class Blocks:
     def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
         self.rows, self.block_size, self.order = rows, block_size, order
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        n_rows = len(self.rows)
+    def __iter__(self) -> Iterator[Tensor]:
+        n_rows, owned = len(self.rows), self.rows.owned
         if self.order is None:
             order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
         else:
             order = self.order.permutation(n_rows)
+        if owned is not None:
+            order = owned.gather(1, order.expand(len(owned), -1))
         for start in range(0, n_rows, self.block_size):
-            yield self.rows[order[:, start : start + self.block_size]]
+            yield order[:, start : start + self.block_size]

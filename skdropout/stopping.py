@@ -32,8 +32,8 @@ class Stopping(Callback):
         Epochs without improvement before training stops.
     adaptive : bool
         Instead of stopping divide the learning rate by five, until it is below 1e-6.
-    cooldown : Cooldown, optional
-        What to do instead of stopping at once.
+    cooldown : int, optional
+        Instead of stopping let the steps fall, see `Cooldown`. The most epochs that there can be.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Stopping(Callback):
         tol: float,
         n_iter_no_change: float,
         adaptive: bool = False,
-        cooldown: Cooldown | None = None,
+        cooldown: int | None = None,
     ) -> None:
         self.early_stopping = early_stopping
         self.tol = tol
@@ -54,25 +54,26 @@ class Stopping(Callback):
         n_members = len(net.module_.members)
         self.best_scores_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
-        self.converged_ = False
+        self.done_ = np.zeros(n_members, dtype=bool)
+        self.cooldown_ = None
         if self.cooldown is not None:
-            self.cooldown.begin(net)
+            self.cooldown_ = Cooldown(self.cooldown, n_members)
+            net.reset_steps()
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
-        # Everything that training moves; each tensor has a leading member axis.
-        state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
-        self.state_ = [(values.detach(), values.detach().clone()) for values in state]
+        self.state_ = [(values, values.clone()) for values in _state(net)]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
         # While its KL grows, a member descends on another objective each epoch: nothing to
         # compare, and no weights that the final objective would choose.
-        settled = ~np.array(epoch["warming_up"])
+        living = net.living_
+        settled = ~np.array(epoch["warming_up"])[living]
         if self.watches_validation_:
-            scores = np.array(epoch["valid_scores"])
+            scores = np.array(epoch["valid_scores"])[living]
         else:
-            scores = -self._smoothed(np.array(epoch["train_losses"]), settled)
+            scores = -self._smoothed(np.array(epoch["train_losses"])[living], settled)
         scores[~settled] = -np.inf
         better = scores > self.best_scores_
         self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
@@ -80,11 +81,14 @@ class Stopping(Callback):
         members = slice(None) if better.all() else torch.from_numpy(np.flatnonzero(better))
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
-        stalled = bool(self.waiting_.min() > self.n_iter_no_change)
-        if self.cooldown is not None:
-            self.converged_ = self.cooldown.epoch_end(net, stalled)
-        elif stalled:
-            self._converge_or_slow_down(net)
+        self.done_ = self.waiting_ > self.n_iter_no_change
+        if self.cooldown_ is not None:
+            self.done_ = self.cooldown_.epoch_end(net, self.done_)
+        elif self.adaptive and self.done_.any():
+            self._slow_down(net)
+        net.converged_[living] = self.done_
+        if net.failures_:
+            self.done_ |= np.isin(living, list(net.failures_))
 
     def _smoothed(self, losses: np.ndarray, settled: np.ndarray) -> np.ndarray:
         """Exponential moving average of the training losses of the settled members.
@@ -98,72 +102,98 @@ class Stopping(Callback):
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         interrupted = net.history and net.history[-1].get("interrupted", False)
-        if (self.watches_validation_ or interrupted) and np.isfinite(self.best_scores_).all():
-            for values, best in self.state_:
-                values.copy_(best)
+        if self.watches_validation_ or interrupted:
+            self._restore(np.ones(len(net.living_), dtype=bool))
         del self.state_
 
-    def _converge_or_slow_down(self, net: DropoutNet) -> None:
-        (group,) = net.optimizer_.param_groups
-        if self.adaptive and group["lr"] > 1e-6:
-            group["lr"] /= 5
-            self.waiting_[:] = 0
-            return
-        self.converged_ = True
+    def leave(self, net: DropoutNet) -> None:
+        """Let the members that are done leave the stack, with the weights that are theirs."""
+        leaving, kept = self.done_, ~self.done_
+        if self.watches_validation_:
+            self._restore(leaving)
+        net.leave(leaving)
+        for name in ("best_scores_", "waiting_", "done_", "average_", "n_smoothed_"):
+            setattr(self, name, getattr(self, name)[kept])
+        if self.cooldown_ is not None:
+            self.cooldown_.select(kept)
+        bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
+        self.state_ = list(zip(_state(net), bests, strict=True))
+
+    def _restore(self, members: np.ndarray) -> None:
+        """Give members the best weights that they had, if they had any."""
+        chosen = members & np.isfinite(self.best_scores_)
+        index = slice(None) if chosen.all() else torch.from_numpy(np.flatnonzero(chosen))
+        for values, best in self.state_ if chosen.any() else ():
+            values[index] = best[index]
+
+    def _slow_down(self, net: DropoutNet) -> None:
+        slowed = self.done_ & (net.step_sizes() > 1e-6)
+        if slowed.any():
+            net.slow_down(np.where(slowed, 1 / 5, 1.0))
+            self.waiting_[slowed] = 0
+            self.done_ &= ~slowed
+
+
+def _state(net: DropoutNet) -> list[torch.Tensor]:
+    """Everything that training moves; each tensor has a leading member axis."""
+    state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
+    return [values.detach() for values in state]
 
 
 class Cooldown:
     """Steps of one size until learning stalls or half of the epochs are over, then smaller ones.
 
     They fall on a straight line towards zero, during as many epochs as there were until then.
-    Training ends there: at `n_epochs` at the latest.
+    Training ends there: at `n_epochs` at the latest. Each member does so by itself.
 
     Parameters
     ----------
     n_epochs : int
         The most there can be.
+    n_members : int
     """
 
-    def __init__(self, n_epochs: int) -> None:
-        self.n_epochs = n_epochs
+    def __init__(self, n_epochs: int, n_members: int) -> None:
+        self.n_epochs, self.n_past_ = n_epochs, 0
+        # Epochs with falling steps that are still to come; -1 before they begin.
+        self.left_ = np.full(n_members, -1)
 
-    def begin(self, net: DropoutNet) -> None:
-        """Start anew, with steps of the first size."""
-        self.n_before_, self.length_, self.left_ = 0, 0, 0
-        self._set_step_size(net, 1.0)
-
-    def epoch_end(self, net: DropoutNet, stalled: bool) -> bool:
-        """Choose the size of the next epoch's steps; whether there is to be none.
+    def epoch_end(self, net: DropoutNet, stalled: np.ndarray) -> np.ndarray:
+        """Choose the sizes of the next epoch's steps. Returns which members are done.
 
         Parameters
         ----------
         net : DropoutNet
-        stalled : bool
-            Whether training would stop here.
+        stalled : ndarray of bool of shape (members in training,)
+            Members whose training would stop here.
         """
-        if self.length_:
-            self.left_ -= 1
-        else:
-            self.n_before_ += 1
-            if stalled or self.n_before_ >= self.n_epochs - self.n_epochs // 2:
-                self.length_ = min(self.n_before_, self.n_epochs - self.n_before_)
-                self.left_ = self.length_
-        if self.length_:
-            self._set_step_size(net, self.left_ / (self.length_ + 1))
-        return self.left_ == 0 and (self.length_ > 0 or self.n_before_ >= self.n_epochs)
+        self.n_past_ += 1
+        falling = self.left_ >= 0
+        self.left_[falling] -= 1
+        half = self.n_past_ >= self.n_epochs - self.n_epochs // 2
+        self.left_[~falling & (stalled | half)] = min(self.n_past_, self.n_epochs - self.n_past_)
+        left = np.maximum(self.left_, 1)
+        if (self.left_ > 0).any():
+            net.slow_down(np.where(self.left_ > 0, left / (left + 1), 1.0))
+        return self.left_ == 0
 
-    @staticmethod
-    def _set_step_size(net: DropoutNet, share: float) -> None:
-        for group in net.optimizer_.param_groups:
-            group["lr"] = net.plan.learning_rate_init * share
+    def select(self, kept: np.ndarray) -> None:
+        """Forget the members that leave."""
+        self.left_ = self.left_[kept]
 
 
 class StopWhenConverged(Callback):
-    """Ends training once `Stopping` says so; the last callback, so that all see the last epoch."""
+    """Ends the training of members once `Stopping` says so.
+
+    It is the last callback, so that all see the last epoch.
+    """
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
-        if dict(net.callbacks_)["stopping"].converged_:
+        stopping = dict(net.callbacks_)["stopping"]
+        if stopping.done_.all():
             raise TrainingConverged
+        if stopping.done_.any():
+            stopping.leave(net)
 
 
 class InverseScaling(Callback):

@@ -16,7 +16,13 @@ DROPOUTS = [None, *FAMILIES]
 NORMALIZATIONS = [None, "batch", "layer"]
 
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
-QUICK: dict[str, Any] = {"tol": 10.0, "n_iter_no_change": 5, "random_state": 0}
+QUICK: dict[str, Any] = {
+    "tol": 10.0,
+    "n_iter_no_change": 5,
+    "learning_rate": "constant",
+    "calibrate": False,
+    "random_state": 0,
+}
 
 ACTIVATION_MODULES = {
     "identity": nn.Identity,

@@ -2,16 +2,29 @@ import pytest
 import torch
 
 from skdropout.backprop import Backprop
-from skdropout.families import Bernoulli, Gaussian, Noiseless, NoiseSource
+from skdropout.families import (
+    BayesByBackprop,
+    Bernoulli,
+    Gaussian,
+    Noiseless,
+    NoiseSource,
+    Variational,
+)
 from skdropout.network import ACTIVATIONS, Architecture, Member, Stack
 
 CPU = torch.device("cpu")
-FAMILIES = {"bernoulli": Bernoulli, "gaussian": Gaussian, "none": Noiseless}
+FAMILIES = {
+    "bernoulli": Bernoulli(),
+    "gaussian": Gaussian(),
+    "none": Noiseless(),
+    "variational": Variational(noise_speed=2.0),
+    "bayes_by_backprop": BayesByBackprop(log_sigma2=-2.0, noise_speed=2.0),
+}
 
 
 def _stack(widths, activation, n_members, family, rate, normalization=None):
     rates = (0.2, *[rate] * (len(widths) - 2))
-    members = [Member(seed, FAMILIES[family](), rates) for seed in range(n_members)]
+    members = [Member(seed, FAMILIES[family], rates) for seed in range(n_members)]
     stack = Stack(Architecture(widths, activation, normalization), members)
     for parameter in stack.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -34,27 +47,62 @@ def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
     expected = torch.autograd.grad(raw, list(stack.parameters()), above)
 
     backprop = Backprop(stack)
-    ((batch, gains),) = backprop.batches(x, 11, NoiseSource(range(n_members), CPU))
+    ((batch, noise),) = backprop.batches(x, 11, NoiseSource(range(n_members), CPU))
     with torch.no_grad():
-        ours, tape = backprop.forward(batch, gains)
-        backprop.backward(tape, gains, above.clone())
+        ours, tape = backprop.forward(batch, noise)
+        backprop.backward(tape, above.clone())
     torch.testing.assert_close(ours, raw.detach())
     for parameter, gradient in zip(stack.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
 
 
-def test_the_gradient_is_overwritten_not_added():
-    stack = _stack((3, 4, 2), "relu", 1, "none", 0.0)
+@pytest.mark.parametrize("family", ["none", "bayes_by_backprop"])
+def test_the_gradient_is_overwritten_not_added(family):
+    stack = _stack((3, 4, 2), "relu", 1, family, 0.0)
     backprop = Backprop(stack)
     results = []
     for _ in range(2):
         batches = backprop.batches(torch.ones(1, 5, 3), 5, NoiseSource([0], CPU))
         with torch.no_grad():
-            for batch, gains in batches:
-                raw, tape = backprop.forward(batch, gains)
-                backprop.backward(tape, gains, torch.ones_like(raw))
+            for batch, noise in batches:
+                raw, tape = backprop.forward(batch, noise)
+                backprop.backward(tape, torch.ones_like(raw))
         results.append([parameter.grad.clone() for parameter in stack.parameters()])
     assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("family", ["variational", "bayes_by_backprop"])
+def test_a_row_of_zeros_has_a_gradient(family):
+    stack = _stack((3, 4, 2), "relu", 1, family, 0.3)
+    backprop = Backprop(stack)
+    for batch, noise in backprop.batches(torch.zeros(1, 5, 3), 5, NoiseSource([0], CPU)):
+        with torch.no_grad():
+            raw, tape = backprop.forward(batch, noise)
+            backprop.backward(tape, torch.ones_like(raw))
+    assert all(parameter.grad.isfinite().all() for parameter in stack.parameters())
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_kls_gradient_is_added(family, n_members):
+    stack = _stack((3, 4, 2), "relu", n_members, family, 0.3)
+    factors = torch.linspace(0.5, 2.0, n_members)
+    kl = stack.kl()
+    if kl.requires_grad:
+        (kl * factors).sum().backward()
+    expected = [parameter.grad.clone() + 1 for parameter in stack.parameters()]
+    for parameter in stack.parameters():
+        parameter.grad.zero_()
+    backprop = Backprop(stack)
+    x, source = torch.ones(n_members, 5, 3), NoiseSource(range(n_members), CPU)
+    with torch.no_grad():
+        for batch, noise in backprop.batches(x, 5, source):
+            backprop.forward(batch, noise)
+            for parameter in stack.parameters():
+                parameter.grad.fill_(1.0)
+            backprop.add_kl_gradient(factors, source)
+    for parameter, gradient in zip(stack.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])

@@ -67,6 +67,26 @@ def test_python_blocks_of_a_page_run_in_order(page):
         exec(compile(block, page, "exec"), names)
 
 
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def test_calibration_page_shows_what_its_code_prints(capsys):
+    """Words are compared exactly. Numbers may move with the machine: shares by a twentieth."""
+    page = (ROOT / "docs" / "calibration.md").read_text()
+    blocks = re.findall(r"^```(python|text)\n(.*?)^```", page, re.S | re.M)
+    names, n_compared = {}, 0
+    for kind, block in blocks:
+        if kind == "python":
+            exec(compile(block, "docs/calibration.md", "exec"), names)
+            continue
+        printed = capsys.readouterr().out
+        assert NUMBER.sub("#", printed) == NUMBER.sub("#", block), printed
+        ours, shown = (list(map(float, NUMBER.findall(text))) for text in (printed, block))
+        np.testing.assert_allclose(ours, shown, rtol=0.1, atol=0.05, err_msg=printed)
+        n_compared += 1
+    assert n_compared == 4
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")], ids=str)
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):

@@ -53,7 +53,7 @@ def test_an_unknown_wrapper_counts_as_a_plain_classifier(fitted):
     calibrated = CalibratedClassifierCV(FrozenEstimator(fitted)).fit(X, y)
     doubt = 1 - calibrated.predict_proba(X).max(1)
     np.testing.assert_allclose(classifier_scores(calibrated, X, "total").score, doubt)
-    with pytest.raises(TypeError, match="CalibratedClassifierCV has none"):
+    with pytest.raises(TypeError, match="CalibratedClassifierCV maps the mean prob"):
         classifier_scores(calibrated, X, "epistemic")
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skdropout.families import NoiseSource
-from skdropout.rows import Blocks, Rows
+from skdropout.rows import Blocks, Rows, join_rows
 
 CPU = torch.device("cpu")
 
@@ -12,8 +12,12 @@ def _rows(n_rows=10, weighted=True):
     return Rows(x, 10 * x[:, 0], 100 * x[:, 0] if weighted else None)
 
 
+def _blocks(rows, block_size, order):
+    return [rows[index] for index in Blocks(rows, block_size, order)]
+
+
 def test_without_an_order_the_rows_come_as_they_are():
-    blocks = list(Blocks(_rows(), 4, None))
+    blocks = _blocks(_rows(), 4, None)
     assert [block[0].shape for block in blocks] == [(1, 4, 1), (1, 4, 1), (1, 2, 1)]
     assert torch.equal(torch.cat([x for x, _, _ in blocks], 1)[0, :, 0], torch.arange(10.0))
 
@@ -22,7 +26,7 @@ def test_without_an_order_the_rows_come_as_they_are():
 def test_an_epoch_holds_every_row_once_with_its_target_and_weight(block_size):
     x, y, weight = (
         torch.cat(parts, 1)
-        for parts in zip(*Blocks(_rows(), block_size, NoiseSource([0, 1], CPU)), strict=True)
+        for parts in zip(*_blocks(_rows(), block_size, NoiseSource([0, 1], CPU)), strict=True)
     )
     for member in range(2):
         assert torch.equal(x[member, :, 0].sort().values, torch.arange(10.0))
@@ -32,15 +36,14 @@ def test_an_epoch_holds_every_row_once_with_its_target_and_weight(block_size):
 
 def test_epochs_and_members_have_orders_of_their_own():
     blocks = Blocks(_rows(50), 50, NoiseSource([0, 1], CPU))
-    ((first, _, _),), ((second, _, _),) = list(blocks), list(blocks)
+    (first,), (second,) = list(blocks), list(blocks)
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
 
 
 def test_the_order_does_not_depend_on_the_block_size():
     orders = [
-        torch.cat([x for x, _, _ in Blocks(_rows(50), size, NoiseSource([0], CPU))], 1)
-        for size in (7, 50)
+        torch.cat(list(Blocks(_rows(50), size, NoiseSource([0], CPU))), 1) for size in (7, 50)
     ]
     assert torch.equal(*orders)
 
@@ -49,3 +52,18 @@ def test_rows_without_weights():
     rows = _rows(weighted=False)
     assert len(rows.to(CPU)) == 10
     assert rows[2:4][2] is None
+
+
+@pytest.mark.parametrize("order", [None, NoiseSource([0, 0, 5], CPU)])
+def test_members_with_rows_of_their_own(order):
+    first, second = _rows(6), Rows(torch.full((6, 1), -1.0), torch.full((6,), -10.0))
+    rows = join_rows([first, second, first])
+    assert len(rows) == 6
+    assert len(rows.x) == 12
+    x, y, weight = (torch.cat(parts, 1) for parts in zip(*_blocks(rows, 4, order), strict=True))
+    assert torch.equal(x[[0, 2], :, 0].sort().values, torch.arange(6.0).expand(2, -1))
+    assert torch.equal(y, 10 * x[..., 0])
+    assert (weight[1] == 1).all()
+    assert torch.equal(weight[[0, 2]], 100 * x[[0, 2], :, 0])
+    (few,) = Blocks(rows.select(torch.tensor([1])), 99, None)
+    assert torch.equal(few, torch.arange(6, 12).unsqueeze(0))

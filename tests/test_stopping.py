@@ -13,7 +13,13 @@ from skdropout.stopping import _SMOOTHING
 from skdropout.training import DropoutNet
 from tests.reference import ESTIMATORS, quick, target
 
-STOPPING = {"early_stopping": True, "learning_rate_init": 0.02, "random_state": 0, "n_draws": 10}
+STOPPING = {
+    "early_stopping": True,
+    "calibrate": False,
+    "learning_rate_init": 0.02,
+    "random_state": 0,
+    "n_draws": 10,
+}
 
 
 def _split(X, y):
@@ -65,7 +71,7 @@ def test_each_member_keeps_its_own_best_weights(two_classes):
     options = {"hidden_layer_sizes": (30,), "n_iter_no_change": 8, **STOPPING}
     model = DropoutMLPClassifier(n_members=3, **options).fit(X, y, X_val=X_val, y_val=y_val)
     best = np.max([epoch["valid_scores"] for epoch in model.net_.history], axis=0)
-    model.net_.validation = _validation_rows(model, X_val, y_val)
+    model.net_.validation = [_validation_rows(model, X_val, y_val)] * 3
     np.testing.assert_allclose(model.net_.validation_scores(), best, rtol=1e-4)
 
 

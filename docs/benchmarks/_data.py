@@ -16,6 +16,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skdropout.metrics import expected_calibration_error
+
 CLASSIFICATION = (
     "adult",
     "ann-thyroid",
@@ -113,7 +115,7 @@ def gaussian_rows(mean: np.ndarray, std: Any, y: np.ndarray) -> dict[str, np.nda
 def summary(rows: dict[str, np.ndarray]) -> dict[str, float]:
     """The scores of a test part from those of its rows."""
     if "top" in rows:
-        error = calibration_error(rows["top"], rows["right"])
+        error = expected_calibration_error(rows["right"], rows["top"])
         return {
             "accuracy": rows["right"].mean(),
             "log loss": rows["loss"].mean(),
@@ -124,13 +126,6 @@ def summary(rows: dict[str, np.ndarray]) -> dict[str, float]:
         "log density": rows["density"].mean(),
         "calibration error": abs(rows["covered"].mean() - 0.9),
     }
-
-
-def calibration_error(top: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
-    """Expected calibration error of the top probability, in bins of equal width."""
-    bins = np.minimum((top * n_bins).astype(int), n_bins - 1)
-    gaps = np.bincount(bins, weights=top - right, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(top))
 
 
 def score_rows(

@@ -13,7 +13,8 @@ from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli
 from ._concrete import Concrete
 from ._gaussian import Gaussian
-from ._noise import NoiseSource
+from ._members import join_members, select_members
+from ._noise import BlockNoise, NoiseSource
 from ._none import Noiseless
 from ._posterior import Posterior, WeightPosteriorLinear
 from ._variational import Variational
@@ -22,6 +23,7 @@ __all__ = [
     "FAMILIES",
     "BayesByBackprop",
     "Bernoulli",
+    "BlockNoise",
     "Concrete",
     "Family",
     "GainMoments",
@@ -35,4 +37,6 @@ __all__ = [
     "Posterior",
     "Variational",
     "WeightPosteriorLinear",
+    "join_members",
+    "select_members",
 ]

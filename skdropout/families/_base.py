@@ -301,6 +301,13 @@ class Family(BaseEstimator, ABC):
             return self.kl_weight
         return self.kl_weight * epoch / self.kl_warmup
 
+    def stack_key(self) -> object:
+        """What the members of a stack must agree in, so that each reads the numbers of its noise.
+
+        The class; where parameters decide which random numbers a training step reads, they too.
+        """
+        return type(self)
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):

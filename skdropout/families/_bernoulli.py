@@ -26,12 +26,16 @@ class BernoulliLinear(MultiplicativeLinear):
         # positive rate never rounds to zero (that would switch dropout off silently) nor to one.
         level = np.rint(np.asarray(rates, dtype=np.float64) * _LEVELS)
         level = np.where(np.asarray(rates) > 0, np.clip(level, 1, _LEVELS - 1), 0)
-        self.rates = level / _LEVELS
-        self.noisy = bool(self.rates.any())
+        self.noisy = bool(level.any())
         threshold = torch.from_numpy((level - _LEVELS // 2).astype(np.int16)).view(-1, 1, 1)
         self.register_buffer("threshold", threshold, persistent=False)
-        scale = member_column(1.0 / (1.0 - self.rates), self.weight)
+        scale = member_column(1.0 / (1.0 - level / _LEVELS), self.weight)
         self.register_buffer("scale", scale, persistent=False)
+
+    @property
+    def rates(self) -> np.ndarray:
+        """The rounded rate of each member."""
+        return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
         bits = source.bits(n_rows, self.weight.shape[1])

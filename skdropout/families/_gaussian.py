@@ -19,10 +19,10 @@ class GaussianLinear(MultiplicativeLinear):
 
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]):
         super().__init__(n_in, n_out, rates, families)
-        self.rates = np.asarray(rates, dtype=np.float64)
-        self.noisy = bool(self.rates.any())
-        self.std = np.sqrt(self.rates / (1.0 - self.rates))
-        self.register_buffer("scale", member_column(self.std, self.weight), persistent=False)
+        values = np.asarray(rates, dtype=np.float64)
+        self.noisy = bool(values.any())
+        std = np.sqrt(values / (1.0 - values))
+        self.register_buffer("scale", member_column(std, self.weight), persistent=False)
 
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
         return source.normal(n_rows, self.weight.shape[1]) * self.scale + 1.0
@@ -30,13 +30,13 @@ class GaussianLinear(MultiplicativeLinear):
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         n_in = self.weight.shape[1]
         gains = [
-            1.0 + np.float32(std) * rng.standard_normal((n_draws, n_in), dtype=np.float32)
-            for rng, std in zip(rngs, self.std, strict=True)
+            1.0 + std * rng.standard_normal((n_draws, n_in), dtype=np.float32)
+            for rng, std in zip(rngs, self.scale.flatten().cpu().numpy(), strict=True)
         ]
         return np.stack(gains).astype(np.float32, copy=False)
 
     def gain_moments(self) -> GainMoments:
-        alpha = torch.as_tensor(self.std**2, device=self.weight.device).view(-1, 1)
+        alpha = self.scale.double().square().view(-1, 1)
         return GainMoments(alpha, torch.zeros_like(alpha), 3 * alpha.square())
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -32,7 +33,25 @@ class NoiseSource:
         self.generators = [torch.Generator(device).manual_seed(int(seed)) for seed in unique]
         self.stream = None if len(unique) == 1 else torch.as_tensor(stream, device=device)
 
-    def _per_member(self, streams: Tensor) -> Tensor:
+    def select(self, kept: Sequence[int]) -> NoiseSource:
+        """The streams of some of the members, which go on where they are.
+
+        Parameters
+        ----------
+        kept : sequence of int
+            Which members, in increasing order.
+        """
+        small = copy.copy(self)
+        if self.stream is not None:
+            used, stream = np.unique(self.stream.cpu().numpy()[kept], return_inverse=True)
+            small.generators = [self.generators[index] for index in used]
+            small.stream = None
+            if len(used) > 1:
+                small.stream = torch.as_tensor(stream, device=self.device)
+        return small
+
+    def per_member(self, streams: Tensor) -> Tensor:
+        """Numbers of each stream ``(streams, ...)`` as ``(members or 1, ...)``."""
         return streams if self.stream is None else streams[self.stream]
 
     def bits(self, *shape: int) -> Tensor:
@@ -41,6 +60,10 @@ class NoiseSource:
         On a CPU `bernoulli_` is half of a training step. Four of these numbers come out of one
         64-bit word, which makes a mask several times cheaper.
         """
+        return self.per_member(self.stream_bits(*shape))
+
+    def stream_bits(self, *shape: int) -> Tensor:
+        """The same before members of equal seed get it: ``(streams, *shape)``."""
         count = math.prod(shape)
         words = torch.empty(
             len(self.generators), (count + 3) // 4, dtype=torch.int64, device=self.device
@@ -48,15 +71,18 @@ class NoiseSource:
         for row, generator in zip(words, self.generators, strict=True):
             # Without explicit bounds random_() leaves the sign bit zero.
             row.random_(_INT64_MIN, None, generator=generator)
-        bits = words.view(torch.int16)[:, :count].view(-1, *shape)
-        return bits if self.stream is None else bits[self.stream]
+        return words.view(torch.int16)[:, :count].view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, shape ``(members or 1, *shape)``, float32."""
+        return self.per_member(self.stream_normal(*shape))
+
+    def stream_normal(self, *shape: int) -> Tensor:
+        """The same before members of equal seed get it: ``(streams, *shape)``."""
         numbers = torch.empty(len(self.generators), *shape, dtype=torch.float32, device=self.device)
         for row, generator in zip(numbers, self.generators, strict=True):
             row.normal_(generator=generator)
-        return self._per_member(numbers)
+        return numbers
 
     def permutation(self, n_rows: int) -> Tensor:
         """Random orders of ``range(n_rows)``, shape ``(members or 1, n_rows)``, int64."""
@@ -64,7 +90,7 @@ class NoiseSource:
             torch.randperm(n_rows, generator=generator, device=self.device)
             for generator in self.generators
         ]
-        return self._per_member(torch.stack(orders))
+        return self.per_member(torch.stack(orders))
 
     def __getstate__(self) -> dict:
         # Generators are stored by their state, on the CPU, so that a model that was trained on
@@ -88,3 +114,41 @@ class NoiseSource:
                 generator.manual_seed(int(saved.to(torch.int64).sum()))
         if self.stream is not None:
             self.stream = self.stream.to(self.device)
+
+
+class BlockNoise(NoiseSource):
+    """The noise of a block of rows, handed out a part of the rows at a time.
+
+    The numbers of the whole block are made at the first request, once for each stream of the
+    source; what the members need of them is laid out for a part only, so that a large stack
+    stays in the cache. What a member gets does not depend on the parts.
+
+    Parameters
+    ----------
+    source : NoiseSource
+    n_rows : int
+        Rows of the block, the first axis of every request.
+    """
+
+    def __init__(self, source: NoiseSource, n_rows: int) -> None:
+        self.device, self.generators, self.stream = source.device, source.generators, source.stream
+        self.n_rows = n_rows
+        self.numbers: list[Tensor] = []
+        self.first, self.request = 0, 0
+
+    def advance(self, n_rows: int) -> None:
+        """Go on to the next part, past so many rows. Its requests must be those of the first."""
+        self.first, self.request = self.first + n_rows, 0
+
+    def bits(self, *shape: int) -> Tensor:
+        return self._part(self.stream_bits, *shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._part(self.stream_normal, *shape)
+
+    def _part(self, make: Callable[..., Tensor], n_rows: int, *shape: int) -> Tensor:
+        if self.request == len(self.numbers):
+            self.numbers.append(make(self.n_rows, *shape))
+        numbers = self.numbers[self.request][:, self.first : self.first + n_rows]
+        self.request += 1
+        return self.per_member(numbers)

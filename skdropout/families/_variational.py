@@ -29,6 +29,7 @@ class VariationalLinear(WeightPosteriorLinear):
     threshold: Tensor
     start: Tensor
     rank: Tensor | None
+    counts: Tensor | None
 
     def __init__(
         self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Variational]
@@ -42,7 +43,7 @@ class VariationalLinear(WeightPosteriorLinear):
         self.register_buffer("start", start, persistent=False)
         # Only a thinned map has them, see `_ranks`.
         self.register_buffer("rank", None, persistent=False)
-        self.counts: list[int] = []
+        self.register_buffer("counts", None, persistent=False)
 
     def initial_log_sigma2(self) -> Tensor:
         return self.start + self.weight.square().add_(TINY).log_()
@@ -54,19 +55,17 @@ class VariationalLinear(WeightPosteriorLinear):
         # log(1 + 1 / alpha) is the softplus of -log_alpha.
         return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
 
-    @torch.no_grad()
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        assert self.weight.grad is not None
-        assert self.noise.grad is not None
-        factors = factors.view(-1, 1, 1)
-        squares = self.weight.square().add_(TINY)
-        log_alpha = (self.noise * self.speed).sub_(squares.log())
-        gate = (log_alpha * _K3).add_(_K2).sigmoid_()
-        # The derivative with respect to log_alpha = log_sigma2 - log(weight^2).
-        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(_K1 * _K3)
-        slope.add_(log_alpha.neg_().sigmoid_(), alpha=0.5).mul_(-factors)
-        self.noise.grad.addcmul_(slope, self.speed)
-        self.weight.grad.addcdiv_(slope.mul_(self.weight), squares, value=-2)
+    def _kl_slopes(
+        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
+    ) -> tuple[Tensor, Tensor]:
+        squares = weight.square().add_(TINY)
+        # K2 + K3 log_alpha, in two passes.
+        gate = torch.mul(noise, self.speed * _K3).add_(_K2)
+        gate.sub_(squares.log(), alpha=_K3).sigmoid_()
+        # With respect to log_alpha = log_sigma2 - log(weight^2); its last part, 1 / (1 + alpha).
+        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-_K1 * _K3)
+        slope.addcdiv_(squares, squares + sigma2, value=-0.5)
+        return (slope * weight).div_(squares).mul_(-2), slope.mul_(self.speed)
 
     def alive(self) -> Tensor:
         return self.log_alpha.detach() <= self.threshold
@@ -78,18 +77,20 @@ class VariationalLinear(WeightPosteriorLinear):
         """Draws in which the dead weights are zero. Only living weights cost random numbers."""
         weight, std = self.weight.detach(), (0.5 * self.log_sigma2.detach()).exp()
         drawn = weight.new_zeros(len(weight), n_draws, *weight.shape[1:])
-        ranks_and_counts = zip(*self._ranks(), strict=True)
-        for member, (rng, (ranks, count)) in enumerate(zip(rngs, ranks_and_counts, strict=True)):
+        all_ranks, counts = self._ranks()
+        for member, (rng, count) in enumerate(zip(rngs, counts.tolist(), strict=True)):
+            ranks = all_ranks[member]
             alive = (ranks >= 0).nonzero(as_tuple=True)
             numbers = rng.standard_normal((n_draws, count), dtype=np.float32)
             normal = torch.from_numpy(numbers).to(weight.device)
             chosen = ranks[alive]
             if len(chosen) < count:
                 normal = normal.index_select(1, chosen)
-            drawn[member][:, *alive] = normal * std[member][alive] + weight[member][alive]
+            living = normal * std[member][alive] + weight[member][alive]
+            drawn[member][:, alive[0], alive[1]] = living
         return PlainLinear(drawn, self.bias.detach())
 
-    def _ranks(self) -> tuple[Tensor, list[int]]:
+    def _ranks(self) -> tuple[Tensor, Tensor]:
         """Which of a draw's normal numbers each weight reads, and how many a draw has.
 
         Dead weights read none, -1. A thinned map keeps the numbers of the map that it came from,
@@ -97,9 +98,10 @@ class VariationalLinear(WeightPosteriorLinear):
         """
         alive = self.alive()
         if self.rank is not None and torch.equal(self.rank >= 0, alive):
+            assert self.counts is not None, "they come together"
             return self.rank, self.counts
         order = alive.flatten(1).cumsum(1)
-        return torch.where(alive, order.view(alive.shape) - 1, -1), order[:, -1].tolist()
+        return torch.where(alive, order.view(alive.shape) - 1, -1), order[:, -1]
 
     def thinned(self, inputs: Tensor, outputs: Tensor) -> NoisyLinear:
         small = copy.deepcopy(self)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from ._checks import checked_weight
+
 Loss = str | Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 LOSSES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -337,14 +339,10 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     losses = row_losses(y_true, y_pred, loss)
     score = np.asarray(column_or_1d(uncertainty), dtype=np.float64)
-    weight = np.ones(len(losses))
-    if sample_weight is not None:
-        weight = np.asarray(column_or_1d(sample_weight), dtype=np.float64)
-    check_consistent_length(losses, score, weight)
+    weight = checked_weight(sample_weight, len(losses))
+    check_consistent_length(losses, score)
     if not np.isfinite(score).all():
         raise ValueError("uncertainty holds a value that is NaN or infinite")
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and (weight > 0).any()):
-        raise ValueError("sample_weight must be finite, not negative and not all zero")
     used = weight > 0
     return losses[used], score[used], weight[used]
 

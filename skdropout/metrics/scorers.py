@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import is_classifier
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from ..referral_scores import (
     CLASSIFIER_UNCERTAINTIES,
@@ -14,6 +13,7 @@ from ..referral_scores import (
     classifier_scores,
     regressor_scores,
 )
+from ._scorer import WeightedScorer
 from .referral import aurc_score, coverage_at_risk, excess_aurc_score, risk_at_coverage
 
 _SIGNS: dict[Callable[..., float], int] = {
@@ -24,7 +24,7 @@ _SIGNS: dict[Callable[..., float], int] = {
 }
 
 
-class ReferralScorer:
+class ReferralScorer(WeightedScorer):
     """A scorer of how well an estimator's uncertainty orders its own errors.
 
     Made by `make_referral_scorer`. Called as every scorer: ``scorer(estimator, X, y)``; greater
@@ -45,9 +45,9 @@ class ReferralScorer:
     def __init__(
         self, metric: Callable[..., float], sign: int, uncertainty: str, options: dict[str, Any]
     ) -> None:
+        super().__init__()
         self.metric, self.sign = metric, sign
         self.uncertainty, self.options = uncertainty, options
-        self._weight_request: bool | str | None = None
 
     def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Score an estimator that is fitted.
@@ -81,29 +81,6 @@ class ReferralScorer:
             f"make_referral_scorer({self.metric.__name__}, uncertainty={self.uncertainty!r}"
             f"{options})"
         )
-
-    def set_score_request(self, *, sample_weight: bool | str | None) -> ReferralScorer:
-        """Say whether `sample_weight` is wanted, for scikit-learn's metadata routing.
-
-        Parameters
-        ----------
-        sample_weight : bool, str or None
-            As everywhere in scikit-learn.
-
-        Returns
-        -------
-        ReferralScorer
-            A new one, so that the ready scorers stay as they are.
-        """
-        new = ReferralScorer(self.metric, self.sign, self.uncertainty, self.options)
-        new._weight_request = sample_weight
-        return new
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """What the scorer takes beside X and y, for scikit-learn's metadata routing."""
-        request = MetadataRequest(owner=self)
-        request.score.add_request(param="sample_weight", alias=self._weight_request)
-        return request
 
 
 def make_referral_scorer(

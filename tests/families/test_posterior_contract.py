@@ -16,10 +16,11 @@ from skdropout.families import (
     Concrete,
     Gaussian,
     Noiseless,
+    NoiseSource,
     Posterior,
     Variational,
 )
-from tests.families.laws import LAWS
+from tests.families.laws import CPU, LAWS, make_linear
 
 OBJECTS = [
     Bernoulli(),
@@ -42,6 +43,22 @@ def test_the_objects_are_of_all_families_in_the_table():
 @pytest.mark.parametrize("family", OBJECTS, ids=repr)
 def test_law(family, law):
     law(family)
+
+
+@pytest.mark.parametrize("family", [Variational(), BayesByBackprop(log_sigma2=-2.0)], ids=repr)
+def test_the_kls_gradient_may_be_made_in_parts(family, monkeypatch):
+    def gradients():
+        linear = make_linear(family, n_in=7)
+        for parameter in linear.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        linear.add_kl_gradient(torch.tensor([0.3, 2.0]), NoiseSource([0, 1], CPU))
+        return [parameter.grad for parameter in linear.parameters()]
+
+    whole = gradients()
+    # Three outputs: two inputs at a time.
+    monkeypatch.setattr("skdropout.families._posterior._PART", 6)
+    for ours, theirs in zip(gradients(), whole, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 # ---- the objective -----------------------------------------------------------------------

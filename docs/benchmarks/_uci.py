@@ -1,0 +1,192 @@
+"""Contestants of `uci.py`, and one fit of one of them scored on a test part."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _data import load_table
+from scipy.stats import norm
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from skdropout import DropoutMLPRegressor
+from skdropout.stacking import train_jobs
+
+LEVELS = (0.5, 0.9, 0.95)
+HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"
+UNCALIBRATED = "ours, homoscedastic, calibrate=False"
+
+
+def _gaussian_process(seed: int, n_features: int) -> GaussianProcessRegressor:
+    """One length scale for each input and learned noise: scikit-learn's own kernel has neither."""
+    bounds = (1e-2, 1e3)
+    kernel = ConstantKernel() * RBF(np.ones(n_features), bounds) + WhiteKernel(0.1)
+    return GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed)
+
+
+def contestants() -> dict[str, Callable[[int, int], BaseEstimator]]:
+    """Makers of the estimators, given a seed and the number of inputs."""
+    makers: dict[str, Callable[[int, int], Any]] = {
+        HOMOSCEDASTIC: lambda seed, _: DropoutMLPRegressor(random_state=seed),
+        HETEROSCEDASTIC: lambda seed, _: DropoutMLPRegressor(
+            noise="heteroscedastic", random_state=seed
+        ),
+        UNCALIBRATED: lambda seed, _: DropoutMLPRegressor(calibrate=False, random_state=seed),
+        "MLPRegressor": lambda seed, _: MLPRegressor(random_state=seed),
+        "GaussianProcessRegressor": _gaussian_process,
+        "RandomForestRegressor": lambda seed, _: RandomForestRegressor(random_state=seed),
+        "HistGradientBoostingRegressor": lambda seed, _: HistGradientBoostingRegressor(
+            random_state=seed
+        ),
+    }
+    if importlib.util.find_spec("ngboost"):
+        from ngboost import NGBRegressor
+
+        makers["NGBoost"] = lambda seed, _: NGBRegressor(verbose=False, random_state=seed)
+    if importlib.util.find_spec("catboost"):
+        from catboost import CatBoostRegressor
+
+        makers["CatBoost, uncertainty"] = lambda seed, _: CatBoostRegressor(
+            loss_function="RMSEWithUncertainty", verbose=False, random_seed=seed
+        )
+    return makers
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("ours")
+
+
+def fit_and_score(folder: Path, table_name: str, name: str, split: int) -> dict[str, float]:
+    """Scores of one contestant on the test part of one split."""
+    table = load_table(folder, table_name)
+    train, test = table.splits[split]
+    scaler = StandardScaler().fit(table.X[train])
+    X, X_test = scaler.transform(table.X[train]), scaler.transform(table.X[test])
+    y, y_test = table.y[train].astype(float), table.y[test].astype(float)
+    model = contestants()[name](split, X.shape[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        model.fit(X, y)
+        seconds = time.perf_counter() - start
+    if isinstance(model, DropoutMLPRegressor):
+        return {**score_ours(model, X_test, y_test), "seconds": seconds}
+    mean, std = mean_and_std(name, model, X, y, X_test)
+    return {**score_gaussian(mean, std, y_test), "seconds": seconds}
+
+
+def fit_together(models: list[Any], data: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """`fit` of several estimators of one configuration, all of their networks in few stacks.
+
+    Each gets the networks that its own `fit` would train.
+    """
+    jobs = [model._job(X, y) for model, (X, y) in zip(models, data, strict=True)]
+    parts = [model._fold_jobs(job) for model, job in zip(models, jobs, strict=True)]
+    nets = train_jobs([*jobs, *(fold for of_job in parts for fold, _ in of_job)])
+    rest = iter(nets[len(jobs) :])
+    for model, job, net, of_job in zip(models, jobs, nets, parts, strict=False):
+        model._accept(net, len(job.rows))
+        model._set_calibration(job, of_job, [next(rest) for _ in of_job])
+
+
+def fit_and_score_together(
+    folder: Path, table_name: str, name: str, n_splits: int
+) -> dict[str, Any]:
+    """Scores of one of our contestants on the first splits, trained as one stack."""
+    table = load_table(folder, table_name)
+    data, tests = [], []
+    for train, test in table.splits[:n_splits]:
+        scaler = StandardScaler().fit(table.X[train])
+        data.append((scaler.transform(table.X[train]), table.y[train].astype(float)))
+        tests.append((scaler.transform(table.X[test]), table.y[test].astype(float)))
+    models = [contestants()[name](split, table.X.shape[1]) for split in range(n_splits)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        fit_together(models, data)
+        seconds = time.perf_counter() - start
+    scores = [score_ours(model, *test) for model, test in zip(models, tests, strict=True)]
+    return {"scores": scores, "seconds": seconds}
+
+
+def score_ours(model: DropoutMLPRegressor, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """RMSE, log density and interval coverage of the mixture."""
+    lower, upper = np.moveaxis(model.predict_interval(X, LEVELS), 1, 0)
+    inside = (y[:, None] >= lower) & (y[:, None] <= upper)
+    return {
+        "rmse": float(np.sqrt(np.mean((model.predict(X) - y) ** 2))),
+        "ll": float(model.log_prob(X, y).mean()),
+        **dict(zip(map(coverage_key, LEVELS), map(float, inside.mean(0)), strict=True)),
+    }
+
+
+def mean_and_std(
+    name: str, model: Any, X: np.ndarray, y: np.ndarray, X_test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """A peer's normal prediction; without one of its own, the residuals' standard deviation."""
+    if name == "GaussianProcessRegressor":
+        return model.predict(X_test, return_std=True)
+    if name == "NGBoost":
+        predicted = model.pred_dist(X_test)
+        return predicted.loc, predicted.scale
+    if name == "CatBoost, uncertainty":
+        mean, variance = model.predict(X_test, prediction_type="RMSEWithUncertainty").T
+        return mean, np.sqrt(variance)
+    return model.predict(X_test), float(np.sqrt(np.mean((y - model.predict(X)) ** 2)))
+
+
+def score_gaussian(mean: np.ndarray, std: Any, y: np.ndarray) -> dict[str, float]:
+    z = np.abs(y - mean) / std
+    inside = {
+        coverage_key(level): float(np.mean(z <= norm.ppf((1 + level) / 2))) for level in LEVELS
+    }
+    return {
+        "rmse": float(np.sqrt(np.mean((mean - y) ** 2))),
+        "ll": float(norm.logpdf(y, mean, std).mean()),
+        **inside,
+    }
+
+
+def coverage_key(level: float) -> str:
+    return f"{level:.0%}"
+
+
+# ---- gaps ----------------------------------------------------------------------------------
+
+
+def gap_inputs(X: np.ndarray, n_inputs: int) -> list[int]:
+    """The inputs with the most distinct values, in the order of the columns."""
+    distinct = [len(np.unique(column)) for column in X.T]
+    return sorted(np.argsort(distinct, kind="stable")[::-1][:n_inputs].tolist())
+
+
+def fit_gap(folder: Path, table_name: str, column: int, noise: str) -> dict[str, float]:
+    """Fit without the rows whose input `column` is in its middle third; compare in and outside."""
+    table = load_table(folder, table_name)
+    order = np.argsort(table.X[:, column], kind="stable")
+    third = len(order) // 3
+    gap = order[third : len(order) - third]
+    others = np.random.default_rng(0).permutation(np.setdiff1d(order, gap))
+    outside, train = others[: len(others) // 5], others[len(others) // 5 :]
+    scaler = StandardScaler().fit(table.X[train])
+    model = DropoutMLPRegressor(noise=noise, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(scaler.transform(table.X[train]), table.y[train].astype(float))
+    scores = {}
+    for place, rows in (("gap", gap), ("outside", outside)):
+        X, y = scaler.transform(table.X[rows]), table.y[rows].astype(float)
+        epistemic = model.predict_uncertainty(X).epistemic
+        scores[f"std_{place}"] = float(np.sqrt(epistemic).mean())
+        scores[f"coverage_{place}"] = score_ours(model, X, y)["90%"]
+    return scores

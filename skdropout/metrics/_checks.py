@@ -1,0 +1,57 @@
+"""Arguments that several metrics take, checked once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+
+
+def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
+    """Weights of the rows, ones if there are none: ``(n_samples,)``, float64.
+
+    Raises
+    ------
+    ValueError
+        For weights that are negative, not finite or all zero, or as many as there are no rows.
+    """
+    if sample_weight is None:
+        return np.ones(n_samples)
+    weight = np.asarray(column_or_1d(sample_weight), dtype=np.float64)
+    check_consistent_length(np.empty(n_samples), weight)
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and (weight > 0).any()):
+        raise ValueError("sample_weight must be finite, not negative and not all zero")
+    return weight
+
+
+def checked_target(name: str, y_true: Any) -> np.ndarray:
+    """Numbers of shape (n_samples,) or (n_samples, n_outputs), float64.
+
+    Raises
+    ------
+    ValueError
+        For no rows, other shapes, NaN or infinity.
+    """
+    y = np.asarray(y_true, dtype=np.float64)
+    if y.ndim not in (1, 2) or not y.size:
+        raise ValueError(
+            f"{name}: y_true must have shape (n_samples,) or (n_samples, n_outputs) and hold at "
+            f"least one row, got shape {y.shape}"
+        )
+    return checked_finite(name, "y_true", y)
+
+
+def checked_finite(name: str, argument: str, values: np.ndarray) -> np.ndarray:
+    """The same array, if it holds neither NaN nor infinity."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: {argument} holds a value that is NaN or infinite")
+    return values
+
+
+def mean_over_rows(values: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted mean over rows, after the plain mean over outputs if there are several."""
+    # A row of weight zero is no row, whatever it holds.
+    used = weight > 0
+    rows = values[used].reshape(used.sum(), -1).mean(1)
+    return float(np.average(rows, weights=weight[used]))

@@ -1,0 +1,256 @@
+"""Scorers of predictive distributions, for searches and `cross_validate`.
+
+They find the estimator inside pipelines, searches, `FrozenEstimator`, threshold classifiers, the
+referring estimators of `skdropout.decision` and `TransformedTargetRegressor` with a linear
+transform, and score in the units of y. Regressors of other packages that offer
+``predict(X, return_std=True)`` are scored as normal distributions, other classifiers by their
+`predict_proba`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.metrics import brier_score_loss
+
+from ..mixture import NormalMixture
+from ..proper_scores import interval_loss
+from ..wrapped import linear_target_transform, unwrap
+from ._checks import checked_weight, mean_over_rows
+from ._scorer import WeightedScorer
+from .calibration import expected_calibration_error
+
+
+class PredictiveScorer(WeightedScorer):
+    """A scorer of what an estimator predicts beside a number or a label.
+
+    Called as every scorer: ``scorer(estimator, X, y, sample_weight=None)``; greater is better.
+
+    Parameters
+    ----------
+    name : str
+        What `repr` says.
+    score : callable
+        ``score(estimator, X, y, sample_weight, **options)``.
+    options : dict
+        More arguments for the score.
+    """
+
+    def __init__(self, name: str, score: Callable[..., float], options: dict[str, Any]) -> None:
+        super().__init__()
+        self.name, self.score, self.options = name, score, options
+
+    def __call__(self, estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Score an estimator that is fitted.
+
+        Parameters
+        ----------
+        estimator : estimator
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            Greater is better.
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not predict what the score needs.
+        """
+        return self.score(estimator, X, y, sample_weight, **self.options)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.name}({options})"
+
+
+def make_interval_score_scorer(confidence_level: float = 0.9) -> PredictiveScorer:
+    """A scorer by the interval score of central intervals; the negative of it.
+
+    Parameters
+    ----------
+    confidence_level : float, default=0.9
+        Probability of the intervals, in (0, 1).
+
+    Returns
+    -------
+    PredictiveScorer
+
+    Raises
+    ------
+    ValueError
+        If the level is out of range.
+    """
+    if not 0 < confidence_level < 1:
+        raise ValueError(
+            "make_interval_score_scorer: confidence_level must be in (0, 1), got "
+            f"{confidence_level!r}"
+        )
+    options = {"confidence_level": confidence_level}
+    return PredictiveScorer("make_interval_score_scorer", _neg_interval_score, options)
+
+
+def make_calibration_error_scorer(
+    *, n_bins: int = 15, strategy: str = "uniform"
+) -> PredictiveScorer:
+    """A scorer by the expected calibration error of the largest probability; the negative of it.
+
+    A model that says the same for all rows can have no calibration error and be of no use: to
+    choose between models prefer a proper score, such as `log_predictive_density_scorer` or
+    `neg_brier_scorer`, and report this one beside it.
+
+    Parameters
+    ----------
+    n_bins, strategy
+        As for `expected_calibration_error`.
+
+    Returns
+    -------
+    PredictiveScorer
+    """
+    options = {"n_bins": n_bins, "strategy": strategy}
+    return PredictiveScorer("make_calibration_error_scorer", _neg_calibration_error, options)
+
+
+# ---- scores of an estimator ------------------------------------------------------------------
+
+
+def _log_density(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
+    return mean_over_rows(_density_rows(estimator, X, y), checked_weight(sample_weight, len(y)))
+
+
+def _neg_crps(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
+    return -mean_over_rows(_crps_rows(estimator, X, y), checked_weight(sample_weight, len(y)))
+
+
+def _neg_interval_score(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, confidence_level: float
+) -> float:
+    weight = checked_weight(sample_weight, len(y))
+    ends, y = _interval_ends(estimator, X, confidence_level), np.asarray(y, dtype=np.float64)
+    return -mean_over_rows(interval_loss(*ends, y.reshape(ends[0].shape), confidence_level), weight)
+
+
+def _neg_calibration_error(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, **options: Any
+) -> float:
+    proba, labels = _probabilities("the calibration error", estimator, X)
+    return -expected_calibration_error(
+        y, proba, labels=labels, sample_weight=sample_weight, **options
+    )
+
+
+def _neg_brier(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
+    proba, labels = _probabilities("the Brier score", estimator, X)
+    if len(labels) == 2:
+        return -brier_score_loss(y, proba[:, 1], sample_weight=sample_weight, pos_label=labels[1])
+    # scikit-learn 1.7 and later know several classes.
+    return -brier_score_loss(y, proba, sample_weight=sample_weight, labels=labels)
+
+
+# ---- what an estimator says of each row ------------------------------------------------------
+
+
+def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
+    """Log density or probability of each row, of all outputs jointly: ``(n_samples,)``."""
+    inner, X = _inside(estimator, X)
+    if hasattr(inner, "log_prob"):
+        return inner.log_prob(X, y)
+    if is_classifier(inner):
+        proba, labels = _probabilities("the log predictive density", inner, X)
+        shares = (np.asarray(y)[:, None] == labels) * proba
+        return np.log(np.maximum(shares.sum(1), np.finfo(proba.dtype).tiny))
+    if isinstance(inner, TransformedTargetRegressor):
+        transformed, scale = _transformed(inner, y)
+        density = _density_rows(inner.regressor_, X, transformed)
+        return density - np.log(np.abs(scale)).sum()
+    mixture = _normal(inner, X)
+    return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
+
+
+def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
+    """CRPS of each row and output, in the units of y."""
+    inner, X = _inside(estimator, X)
+    if hasattr(inner, "crps"):
+        return inner.crps(X, y)
+    if isinstance(inner, TransformedTargetRegressor):
+        transformed, scale = _transformed(inner, y)
+        scores = _crps_rows(inner.regressor_, X, transformed)
+        return scores.reshape(len(scores), -1) * np.abs(scale)
+    mixture = _normal(inner, X)
+    return mixture.crps(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
+
+
+def _interval_ends(estimator: Any, X: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends, ``(n_samples,)`` or ``(n_samples, n_outputs)`` each."""
+    inner, X = _inside(estimator, X)
+    if hasattr(inner, "predict_interval"):
+        ends = inner.predict_interval(X, level)
+        return ends[..., 0], ends[..., 1]
+    if isinstance(inner, TransformedTargetRegressor):
+        first, second = (
+            end.reshape(len(end), -1) for end in _interval_ends(inner.regressor_, X, level)
+        )
+        shift, scale = linear_target_transform(inner, first.shape[1], "scorer")
+        # A transform that falls exchanges the ends.
+        ends = np.sort(np.stack([first, second]) * scale + shift, axis=0)
+        return ends[0], ends[1]
+    tails = np.array([1 - level, 1 + level]) / 2
+    ends = _normal(inner, X).quantiles(tails)
+    return ends[..., 0], ends[..., 1]
+
+
+def _inside(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """The estimator inside wrappers, also inside those that refer rows."""
+    inner, X = unwrap(estimator, X)
+    while hasattr(inner, "referral_score"):
+        inner, X = unwrap(getattr(inner, "estimator_", inner.estimator), X)
+    return inner, X
+
+
+def _transformed(fitted: TransformedTargetRegressor, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Targets as the regressor inside takes them, and the scale that brings results back."""
+    y = np.asarray(y, dtype=np.float64)
+    columns = y.reshape(len(y), -1)
+    shift, scale = linear_target_transform(fitted, columns.shape[1], "scorer")
+    return ((columns - shift) / scale).reshape(y.shape), scale
+
+
+def _normal(inner: Any, X: Any) -> NormalMixture:
+    """Normal distributions for a regressor that says no more than mean and deviation."""
+    predict = getattr(inner, "predict", None)
+    if is_classifier(inner) or predict is None or "return_std" not in _arguments(predict):
+        raise TypeError(
+            f"scorer: {type(inner).__name__} does not say how sure it is: it needs a regressor "
+            "with predict(X, return_std=True), such as DropoutMLPRegressor"
+        )
+    mean, std = (np.asarray(values, dtype=np.float64) for values in predict(X, return_std=True))
+    return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
+
+
+def _arguments(function: Callable[..., Any]) -> Any:
+    return inspect.signature(function).parameters
+
+
+def _probabilities(what: str, estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Class probabilities of the outermost estimator, and the labels of the columns."""
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"scorer: {what} needs a classifier with predict_proba, got {type(estimator).__name__}"
+        )
+    return np.asarray(estimator.predict_proba(X)), np.asarray(estimator.classes_)
+
+
+log_predictive_density_scorer = PredictiveScorer("log_predictive_density_scorer", _log_density, {})
+neg_crps_scorer = PredictiveScorer("neg_crps_scorer", _neg_crps, {})
+neg_interval_score_scorer = make_interval_score_scorer()
+neg_expected_calibration_error_scorer = make_calibration_error_scorer()
+neg_brier_scorer = PredictiveScorer("neg_brier_scorer", _neg_brier, {})

@@ -1,0 +1,194 @@
+"""Calibration inside fit: what is chosen, on which rows, and that every prediction follows it."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.calibration import folds, scale_of_std, temperature_of_logits
+from skdropout.mixture import NormalMixture
+from tests.reference import ESTIMATORS, quick, target
+
+
+def _regression(n_rows=300, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, 3))
+    return X, X[:, 0] - X[:, 1] ** 2 + rng.standard_normal(n_rows)
+
+
+def test_the_scale_of_one_normal_distribution_is_a_quantile():
+    """For a single normal distribution: the 90 % quantile of the rows' distances in intervals."""
+    rng = np.random.default_rng(0)
+    y, means = rng.standard_normal((50, 2)) * [3.0, 0.2], np.zeros((1, 50, 2))
+    stds = rng.uniform(0.5, 2, (1, 50, 2))
+    got = scale_of_std([NormalMixture(means, stds**2)], [y], [np.ones(50)])
+    distances = np.sort(np.abs(y / stds[0]), axis=0) / norm.ppf(0.95)
+    np.testing.assert_allclose(got, distances[44], rtol=2e-4)
+    weight = np.repeat([1.0, 0.0], 25)
+    got = scale_of_std([NormalMixture(means, stds**2)], [y], [weight])
+    distances = np.sort(np.abs(y / stds[0])[:25], axis=0) / norm.ppf(0.95)
+    np.testing.assert_allclose(got, distances[22], rtol=2e-4)
+
+
+def test_the_scale_of_a_mixture_makes_its_intervals_hold_their_share():
+    rng = np.random.default_rng(0)
+    means, noise = rng.standard_normal((20, 300, 1)), rng.uniform(0.1, 0.5, (20, 300, 1))
+    y = 2 * rng.standard_cauchy((300, 1))
+    parts = [slice(0, 100), slice(100, 300)]
+    mixtures = [NormalMixture(means[:, part], noise[:, part]) for part in parts]
+    scale = scale_of_std(mixtures, [y[part] for part in parts], [np.ones(100), np.ones(200)])
+    lower, upper = np.moveaxis(
+        NormalMixture(means, noise).scaled(scale).quantiles(np.array([0.05, 0.95])), -1, 0
+    )
+    assert ((y >= lower) & (y <= upper)).sum() == 270
+
+
+def test_the_temperature_has_a_gradient_of_zero():
+    rng = np.random.default_rng(0)
+    logits = 4 * rng.standard_normal((1, 400, 3))
+    y = np.array([rng.choice(3, p=p / p.sum()) for p in np.exp(logits[0] / 2.5)])
+    got = temperature_of_logits([logits], [y], [np.ones(400)])
+
+    def slope(temperature, step=1e-4):
+        losses = [
+            log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            for t in (temperature - step, temperature + step)
+        ]
+        return losses[1] - losses[0]
+
+    assert got == pytest.approx(brentq(slope, 0.5, 10), rel=5e-3)
+
+
+@pytest.mark.parametrize(("n_rows", "n_folds"), [(9, 0), (10, 5), (1000, 5), (2500, 2), (9000, 1)])
+def test_a_large_table_needs_few_folds(n_rows, n_folds):
+    parts = folds(n_rows, np.random.RandomState(0), None)
+    assert len(parts) == n_folds
+    assert all(len(part) == n_rows // 5 for part in parts)
+    joined = np.concatenate([*parts, np.empty(0, dtype=int)])
+    assert len(np.unique(joined)) == len(joined)
+
+
+def test_classes_are_spread_evenly_over_the_folds():
+    y = np.repeat([0, 1], [90, 10])
+    for part in folds(100, np.random.RandomState(0), y):
+        assert y[part].sum() == 2
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_the_model_itself_loses_no_row(estimator_class, two_classes):
+    X, y = two_classes
+    y = target(estimator_class, y)
+    plain, calibrated = (
+        quick(estimator_class, calibrate=calibrate).fit(X, y) for calibrate in (False, True)
+    )
+    assert plain.calibration_ is None
+    assert calibrated.calibration_["method"] == "out-of-fold"
+    assert calibrated.calibration_["n_rows"] == len(X)
+    assert calibrated.loss_curve_ == plain.loss_curve_
+    if estimator_class is DropoutMLPRegressor:
+        np.testing.assert_allclose(calibrated.predict(X), plain.predict(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_early_stopping_has_rows_to_calibrate_on(estimator_class, two_classes):
+    X, y = two_classes
+    model = quick(estimator_class, early_stopping=True, calibrate=True, validation_fraction=0.25)
+    report = model.fit(X, target(estimator_class, y)).calibration_
+    assert report["method"] == "held-out part"
+    assert report["n_rows"] == 30
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_scale_multiplies_every_standard_deviation(outputs):
+    X, y = _regression()
+    y = y if outputs == 1 else np.column_stack([y, -3 * y])
+    model = DropoutMLPRegressor(dropout_rate=0.3, max_iter=20, random_state=0).fit(X, y)
+    scale = model.calibration_["scale"]
+    assert np.shape(scale) == (() if outputs == 1 else (2,))
+    plain = clone(model).set_params(calibrate=False).fit(X, y)
+    got, raw = model.predict_uncertainty(X), plain.predict_uncertainty(X)
+    np.testing.assert_allclose(got.mean, raw.mean, atol=1e-12)
+    np.testing.assert_allclose(got.epistemic, raw.epistemic * np.square(scale))
+    np.testing.assert_allclose(got.aleatoric, raw.aleatoric * np.square(scale))
+    np.testing.assert_allclose(model.noise_std_, plain.noise_std_ * scale)
+    np.testing.assert_array_equal(got.total, got.epistemic + got.aleatoric)
+
+
+def test_the_report_is_what_a_user_would_compute():
+    X, y = _regression()
+    model = DropoutMLPRegressor(dropout_rate=0.3, max_iter=20, random_state=0)
+    model.fit(X[:200], y[:200])
+    report = model.calibration_
+    assert abs(report["coverage_after"][0.9] - 0.9) <= 0.005
+    assert set(report["coverage_after"]) == {0.5, 0.9, 0.95}
+    held = DropoutMLPRegressor(
+        dropout_rate=0.3, max_iter=20, early_stopping=True, n_draws=50, random_state=0
+    ).fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:])
+    report = held.calibration_
+    lower, upper = held.predict_interval(X[200:]).T
+    inside = ((y[200:] >= lower) & (y[200:] <= upper)).mean()
+    assert report["coverage_after"][0.9] == pytest.approx(inside)
+    assert report["log_prob_after"] == pytest.approx(
+        held.log_prob(X[200:], y[200:]).mean(), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("data", ["two_classes", "three_classes"])
+def test_the_temperature_is_in_every_probability(request, data):
+    X, y = request.getfixturevalue(data)
+    options = {"dropout_rate": 0.3, "max_iter": 60, "learning_rate_init": 0.02, "random_state": 0}
+    plain = DropoutMLPClassifier(n_draws=20, tol=0.05, **options).fit(X, y)
+    model = clone(plain).set_params(calibrate=True).fit(X, y)
+    temperature = model.calibration_["temperature"]
+    assert temperature > 1.05, "a fit to few rows is too sure"
+    draws = plain.sample_proba(X, 20)
+    powers = draws ** (1 / temperature)
+    expected = powers / powers.sum(-1, keepdims=True)
+    np.testing.assert_allclose(model.sample_proba(X, 20), expected, rtol=1e-5, atol=1e-7)
+    proba, std = model.predict_proba(X, return_std=True)
+    np.testing.assert_allclose(proba, expected.mean(0), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(std, expected.std(0), rtol=1e-4, atol=1e-7)
+    own = proba[np.arange(len(y)), y]
+    np.testing.assert_allclose(model.log_prob(X, y), np.log(own), rtol=1e-4, atol=1e-6)
+    for measure in ("variance", "entropy"):
+        got = model.predict_uncertainty(X, measure=measure)
+        np.testing.assert_allclose(got.mean, proba)
+        np.testing.assert_array_equal(got.total, got.epistemic + got.aleatoric)
+    report = model.calibration_
+    assert report["log_prob_after"] > report["log_prob_before"]
+    assert report["ece_after"] != report["ece_before"]
+
+
+def test_too_few_rows_and_counts_are_left_as_they_are():
+    X, y = _regression(9)
+    assert quick(DropoutMLPRegressor, calibrate=True).fit(X, y).calibration_ is None
+    X, y = _regression(50)
+    counts = quick(DropoutMLPRegressor, calibrate=True, loss="poisson").fit(X, np.round(y**2))
+    assert counts.calibration_ is None
+
+
+def test_partial_fit_keeps_the_calibration_of_the_fit():
+    X, y = _regression(60)
+    model = quick(DropoutMLPRegressor, calibrate=True)
+    assert model.partial_fit(X, y).calibration_ is None
+    report = model.fit(X, y).calibration_
+    assert model.partial_fit(X, y).calibration_ == report
+
+
+def test_rows_of_weight_zero_take_no_part():
+    X, y = _regression(100)
+    weight = np.repeat([1.0, 0.0], [80, 20])
+    model = quick(DropoutMLPRegressor, calibrate=True)
+    weighted = clone(model).fit(X, y, sample_weight=weight).calibration_
+    assert weighted == clone(model).fit(X[:80], y[:80]).calibration_
+
+
+def test_intervals_hold_what_they_say_on_new_rows():
+    """Data of a known source, 400 rows; within 4 per cent, two standard errors of 1,000 rows."""
+    X, y = _regression(1400)
+    model = DropoutMLPRegressor(dropout_rate=0.2, max_iter=60, random_state=0).fit(X[:400], y[:400])
+    lower, upper = model.predict_interval(X[400:], 0.9).T
+    assert abs(((y[400:] >= lower) & (y[400:] <= upper)).mean() - 0.9) < 0.04

@@ -1,0 +1,243 @@
+"""A member of a mixed stack trains as it would alone."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.families import FAMILIES, BayesByBackprop, Concrete, NoiseSource, Variational
+from skdropout.families._noise import BlockNoise
+from skdropout.stacking import TrainedStack, train_jobs
+from skdropout.training import DropoutNet, NonFiniteLossError
+from tests.reference import NORMALIZATIONS, quick, target
+
+# Weights of two float32 trainings of a few dozen steps: products of a stack and of a single
+# matrix round differently in the seventh digit.
+TOLERANCE = {"rtol": 2e-3, "atol": 2e-5}
+
+# What the members of one stack may differ in.
+DIFFERENCES = [
+    {},
+    {"dropout_rate": 0.5},
+    {"alpha": 3.0},
+    {"alpha": 1.0, "l1_ratio": 0.5},
+    {"learning_rate_init": 0.002},
+    {"random_state": 7},
+]
+
+
+def _models(estimator_class, differences=DIFFERENCES, **parameters):
+    options = {"learning_rate_init": 0.01, "batch_size": 32, **parameters}
+    return [quick(estimator_class, **{**options, **own}) for own in differences]
+
+
+def _together(models, data):
+    """Nets of all models, trained as one stack."""
+    jobs = [model._job(*rows) for model, rows in zip(models, data, strict=True)]
+    assert len({job.stack_key() for job in jobs}) == 1
+    return train_jobs(jobs)
+
+
+def _alone(model, rows):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return clone(model).fit(*rows).net_
+
+
+def _assert_equal(net, alone):
+    state = {**net.module_.state_dict(), **net.criterion_.state_dict()}
+    expected = {**alone.module_.state_dict(), **alone.criterion_.state_dict()}
+    assert state.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(state[name], values, **TOLERANCE)
+    assert len(net.history) == len(alone.history)
+    for ours, theirs in zip(net.history, alone.history, strict=True):
+        assert ours.keys() == theirs.keys()
+        for name in ours.keys() - {"dur", "by_member", "train_loss_best", "valid_loss_best"}:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def _folds(X, y, n_folds=3):
+    fold = np.arange(len(X)) % n_folds
+    return [(X[fold != k], y[fold != k]) for k in range(n_folds)]
+
+
+@pytest.mark.parametrize("estimator_class", [DropoutMLPClassifier, DropoutMLPRegressor])
+@pytest.mark.parametrize("dropout", [None, *FAMILIES])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_members_that_differ_in_everything(two_classes, estimator_class, dropout, normalization):
+    X, y = two_classes
+    folds = _folds(X, target(estimator_class, y))
+    # Adam would make steps of full size out of the rounding errors in a gradient that is zero.
+    solver = "sgd" if normalization == "batch" else "adam"
+    options = {"normalization": normalization, "solver": solver}
+    if dropout == "variational":
+        # Its KL has a gradient of 1 / weight, which makes rounding errors grow fast.
+        dropout, options["max_iter"] = Variational(kl_warmup=2), 4
+    models = _models(estimator_class, dropout=dropout, **options)
+    data = [folds[k % 3] for k in range(len(models))]
+    nets = _together(models, data)
+    for net, model, rows in zip(nets, models, data, strict=True):
+        _assert_equal(net, _alone(model, rows))
+    weights = [net.module_.linears[0].weight for net in nets]
+    assert all(not torch.allclose(weights[0], other) for other in weights[1:])
+
+
+@pytest.mark.parametrize(
+    "families",
+    [
+        [BayesByBackprop(prior_std=std, kl_warmup=warmup) for std, warmup in ((1, 0), (0.2, 3))],
+        [BayesByBackprop(prior_std2=0.1, prior_mix=mix) for mix in (0.2, 0.7)],
+        [Concrete(temperature=0.1), Concrete(temperature=0.5, length_scale=1.0)],
+        [Variational(kl_warmup=2), Variational(kl_warmup=4, noise_speed=3.0, threshold=0.0)],
+    ],
+)
+def test_families_with_other_parameters(two_classes, families):
+    models = _models(DropoutMLPClassifier, [{"dropout": family} for family in families])
+    nets = _together(models, [two_classes] * 2)
+    for net, model in zip(nets, models, strict=True):
+        _assert_equal(net, _alone(model, two_classes))
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_member_that_stops_is_as_if_it_had_been_alone(two_classes, early_stopping, solver):
+    X, y = two_classes
+    options = {"learning_rate_init": 0.02 if solver == "adam" else 0.3, "tol": 0.01}
+    options |= {"n_iter_no_change": 3, "early_stopping": early_stopping, "solver": solver}
+    models = _models(DropoutMLPClassifier, max_iter=60, **options)
+    data = [_folds(X, y)[k % 3] for k in range(len(models))]
+    nets = _together(models, data)
+    lengths = [len(net.history) for net in nets]
+    assert len(set(lengths)) > 2
+    for net, model, rows in zip(nets, models, data, strict=True):
+        alone = _alone(model, rows)
+        _assert_equal(net, alone)
+        assert net.converged_.all() == alone.converged_.all()
+
+
+@pytest.mark.parametrize("learning_rate", ["adaptive", "invscaling"])
+def test_schedules_of_the_step_size(two_classes, learning_rate):
+    differences = [{"learning_rate_init": rate} for rate in (0.3, 0.1, 1e-4)]
+    options = {"solver": "sgd", "learning_rate": learning_rate, "n_iter_no_change": 2}
+    models = _models(DropoutMLPClassifier, differences, **options)
+    nets = _together(models, [two_classes] * 3)
+    assert learning_rate == "invscaling" or len({len(net.history) for net in nets}) > 1
+    for net, model in zip(nets, models, strict=True):
+        _assert_equal(net, _alone(model, two_classes))
+
+
+def test_an_ensemble_is_its_members_each_trained_alone(two_classes):
+    options = {"learning_rate_init": 0.05, "early_stopping": True, "n_iter_no_change": 2}
+    model = quick(DropoutMLPClassifier, n_members=4, **{**options, "tol": 0.01})
+    whole = clone(model).fit(*two_classes)
+    job = model._job(*two_classes)
+    nets = train_jobs([job.__class__(**{**vars(job), "members": (m,)}) for m in job.members])
+    assert len({len(net.history) for net in nets}) > 1
+    assert whole.n_iter_ == max(len(net.history) for net in nets)
+    for member, net in enumerate(nets):
+        _assert_equal(whole.net_.select([member]), net)
+
+
+def test_training_goes_on_after_members_have_left(two_classes):
+    options = {"learning_rate_init": 0.05, "n_iter_no_change": 2, "tol": 0.01, "solver": "sgd"}
+    model = quick(DropoutMLPClassifier, n_members=3, **options).fit(*two_classes)
+    alone = quick(DropoutMLPClassifier, **options).fit(*two_classes)
+    assert model.net_.n_epochs_[0] == alone.n_iter_ < model.n_iter_
+    for estimator in (model, alone):
+        estimator.partial_fit(*two_classes)
+    ours, expected = (e.net_.module_.linears[0].weight[0] for e in (model, alone))
+    torch.testing.assert_close(ours, expected, **TOLERANCE)
+
+
+def test_a_member_that_diverges_does_not_disturb_the_others(real_target):
+    X, y = real_target
+    differences = [{"alpha": 0.1}, {"learning_rate_init": 1e25}, {"alpha": 0.3}]
+    options = {"solver": "sgd", "learning_rate_init": 1e-3, "momentum": 0.0}
+    models = _models(DropoutMLPRegressor, differences, **options)
+    nets = _together(models, [(X, y)] * 3)
+    assert isinstance(nets[1], NonFiniteLossError)
+    for position in (0, 2):
+        _assert_equal(nets[position], _alone(models[position], (X, y)))
+    (alone,) = _together(models[1:2], [(X, y)])
+    assert isinstance(alone, NonFiniteLossError)
+
+
+def test_members_with_and_without_weights(two_classes):
+    X, y = two_classes
+    weight = np.random.default_rng(0).uniform(0.2, 3, len(X))
+    models = _models(DropoutMLPClassifier, [{}, {}, {"class_weight": {0: 1, 1: 3}}])
+    data = [(X, y), (X, y, weight), (X, y)]
+    nets = _together(models, data)
+    for net, model, rows in zip(nets, models, data, strict=True):
+        _assert_equal(net, _alone(model, rows))
+
+
+def test_what_cannot_share_a_stack(two_classes):
+    X, y = two_classes
+    apart = [
+        {},
+        {"hidden_layer_sizes": (9,)},
+        {"activation": "tanh"},
+        {"normalization": "layer"},
+        {"batch_size": 16},
+        {"solver": "sgd"},
+        {"beta_1": 0.8},
+        {"shuffle": False},
+        {"max_iter": 3},
+        {"tol": 1.0},
+        {"n_iter_no_change": 2},
+        {"early_stopping": True},
+        {"dropout": "gaussian"},
+        {"dropout_rate": 0.0},
+        {"input_dropout_rate": 0.1},
+        {"n_draws": 3, "early_stopping": True},
+        {"dropout": "bayes_by_backprop"},
+        {"dropout": BayesByBackprop(prior_std2=0.1)},
+    ]
+    jobs = [model._job(X, y) for model in _models(DropoutMLPClassifier, apart)]
+    jobs.append(quick(DropoutMLPClassifier, batch_size=32)._job(X[1:], y[1:]))
+    keys = [job.stack_key() for job in jobs]
+    assert len(set(keys)) == len(keys)
+
+
+def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):
+    """Members times steps, counted."""
+    seen, step = [], DropoutNet.train_step
+
+    def counting(net, batch, **kwargs):
+        result = step(net, batch, **kwargs)
+        seen.append(len(result["y_pred"]))
+        return result
+
+    monkeypatch.setattr(DropoutNet, "train_step", counting)
+    options = {"n_iter_no_change": 3, "learning_rate_init": 0.02, "early_stopping": True}
+    models = _models(DropoutMLPClassifier, tol=0.01, **options)
+    nets = _together(models, [two_classes] * len(models))
+    n_batches = -(-108 // 32)
+    assert sum(seen) == n_batches * sum(len(net.history) for net in nets)
+    assert min(seen) < len(models)
+
+
+def test_noise_in_parts_is_the_noise_of_the_block():
+    whole, parted = (NoiseSource([0, 1, 0], torch.device("cpu")) for _ in range(2))
+    expected = [whole.bits(10, 3), whole.normal(10, 2)]
+    noise, parts = BlockNoise(parted, 10), []
+    for size in (4, 4, 2):
+        parts.append((noise.bits(size, 3), noise.normal(size, 2)))
+        noise.advance(size)
+    for ours, theirs in zip(zip(*parts, strict=True), expected, strict=True):
+        assert torch.equal(torch.cat(ours, 1), theirs)
+
+
+def test_a_stack_larger_than_a_block_trains_in_parts(two_classes, monkeypatch):
+    monkeypatch.setattr("skdropout.training._BLOCK_BYTES", 2**14)
+    models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(20,))
+    jobs = [model._job(*two_classes) for model in models]
+    stack = TrainedStack(jobs)
+    for number, model in enumerate(models):
+        _assert_equal(stack[number], _alone(model, two_classes))
