@@ -48,10 +48,10 @@ SCORES = """## Scores on unseen rows
 
 Two hidden layers of 100 units, defaults otherwise but `calibrate=False`; {splits} splits of each
 table, at most {train:,} training and 2,000 test rows. *Difference* is moments less 100 draws,
-paired by split, with its standard error (widened because training parts overlap: Nadeau and Bengio 2003, Machine
-Learning 52). AURC is the area under the risk-coverage curve, with the total uncertainty deciding
-(squared error; for classes the share of wrong labels, and entropies). Moments are called worse
-where the difference is beyond two standard errors."""
+paired by split, with its standard error (widened because training parts overlap: Nadeau and
+Bengio 2003, Machine Learning 52). AURC is the area under the risk-coverage curve, with the total
+uncertainty deciding (squared error; for classes the share of wrong labels, and entropies). Moments
+are called worse where the difference is beyond two standard errors."""
 
 TIMES = """## Times
 
