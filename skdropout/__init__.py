@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from . import decision, displays, metrics
+from . import decision, displays, metrics, model_selection
 from .classifier import DropoutMLPClassifier
 from .regressor import DropoutMLPRegressor
 from .uncertainty import Uncertainty
@@ -17,5 +17,6 @@ __all__ = [
     "decision",
     "displays",
     "metrics",
+    "model_selection",
     "predict_uncertainty",
 ]

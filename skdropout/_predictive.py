@@ -148,6 +148,34 @@ class PredictiveDistribution(DropoutMLP):
         uncertainty = self._uncertainty(X, "predict_uncertainty")
         return uncertainty_frame(X, uncertainty) if as_frame else uncertainty
 
+    def predict_members(self, X: Any) -> np.ndarray:
+        """What each member of an ensemble (`n_members`) predicts: the mean over its own draws.
+
+        Their variance is the part of the epistemic variance that is disagreement between members;
+        the rest is disagreement between the draws of a member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_outputs)
+            In the units of y. The mean over the members is that of `predict`.
+        """
+        n_members = len(self.net_.module_.members) if hasattr(self, "net_") else 1
+        x = self._check_x(X)
+
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
+            mixture = self._mixture(raws)
+            components = np.arange(mixture.n_components).reshape(n_members, -1)
+            each = [mixture.take(chosen).mean() for chosen in components]
+            return (np.stack(each, 1),)
+
+        (values,) = self._reduce(x, self._functions(), means)
+        members = np.moveaxis(values, 1, 0)
+        return members[..., 0] if self._y_ndim == 1 else members
+
     def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
         """Quantiles of the predictive distribution, the mixture over the draws.
 

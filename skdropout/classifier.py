@@ -64,10 +64,11 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
         refit.
     inference : {"draws", "moments"}, default="draws"
-        How the draws' distribution is found: from `n_draws` of them, or as a mean and a variance
-        in closed form, which is nearer to infinitely many draws and faster than a hundred; what
-        it assumes is in docs/moments.md. Read at prediction, so ``set_params(inference="moments")``
-        needs no refit. `n_draws` then does not matter. `sample_proba` still draws.
+        How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
+        variance in closed form, which is nearer to infinitely many draws than a hundred of them
+        are, and faster. What it assumes is in docs/moments.md. Read at prediction, so
+        ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
+        `sample_proba` and `sample_y` still draw.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
@@ -372,6 +373,29 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
 
         results = self._reduce(X, plain, moments)
         return results if return_std else results[0]
+
+    def predict_members(self, X: Any) -> np.ndarray:
+        """What each member of an ensemble (`n_members`) says: the mean over its own draws.
+
+        Half the sum over the classes of their variance is the part of the epistemic variance
+        that is disagreement between members; the rest is between the draws of a member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples, n_classes)
+            Probabilities. Their mean over the members is `predict_proba`.
+        """
+        x = self._check_x(X)
+
+        def means(raws: list[Any]) -> tuple[np.ndarray]:
+            each = [_mean(*self._probabilities([raw])) for raw in raws]
+            return (torch.stack([self._all_classes(p) for p in each], 1).cpu().numpy(),)
+
+        return np.moveaxis(self._reduce(x, self._functions(), means)[0], 1, 0)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.

@@ -41,7 +41,7 @@ def select_history(history: Sequence[dict], members: Sequence[int], n_epochs: in
         if "valid_scores" in row:
             means["valid_loss"] = [-score for score in row["valid_scores"]]
         for name, values in means.items():
-            row[name] = float(np.mean(values))
+            row[name] = sum(values) / len(values)
             row[f"{name}_best"] = row[name] < lowest[name]
             lowest[name] = min(lowest[name], row[name])
         by_member = epoch["by_member"]
@@ -55,8 +55,12 @@ def select_history(history: Sequence[dict], members: Sequence[int], n_epochs: in
 def means_by_member(by_member: dict[str, list]) -> dict[str, Any]:
     """The means over the members, under the names that the history has for them."""
     terms = {
-        f"train_{name}": float(np.mean(values))
+        f"train_{name}": sum(values) / len(values)
         for name, values in by_member.items()
         if name != "rates"
     }
-    return {**terms, "dropout_rates": np.mean(by_member["rates"], axis=0).tolist()}
+    return {**terms, "dropout_rates": _mean_rates(by_member["rates"])}
+
+
+def _mean_rates(rates: list[list[float]]) -> list[float]:
+    return rates[0] if len(rates) == 1 else np.mean(rates, axis=0).tolist()

@@ -157,8 +157,8 @@ class PoissonLikelihood(_NothingClosedForm):
 
     def __init__(self, n_members: int, means: Tensor) -> None:
         super().__init__()
-        self.n_members, self.n_raw = n_members, len(means)
-        self.register_buffer("means", means)
+        self.n_raw = len(means)
+        self.register_buffer("means", means.repeat(n_members, 1, 1))
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
         log_rate = raw + self.means.log()
@@ -168,10 +168,10 @@ class PoissonLikelihood(_NothingClosedForm):
         return raw.exp().mul_(self.means).sub_(y)
 
     def gradient_scale(self) -> Tensor:
-        return (1 / self.means.amax()).expand(self.n_members)
+        return 1 / self.means.amax((1, 2))
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
-        rate = raw.exp() * self.means.to(raw.dtype)
+        rate = raw.exp() * self.means[member].to(raw.dtype)
         return Independent(Poisson(rate, validate_args=False), 1, validate_args=False)
 
 

@@ -26,6 +26,11 @@ class Mixture(ABC):
     component.
     """
 
+    @property
+    @abstractmethod
+    def n_components(self) -> int:
+        """How many there are; those of one member together."""
+
     @abstractmethod
     def mean(self) -> np.ndarray:
         """Mean of a new observation: ``(rows, n_outputs)``."""
@@ -98,6 +103,10 @@ class NormalMixture(Mixture):
         self.means = np.asarray(means, dtype=np.float64)
         self.noise = np.asarray(noise, dtype=np.float64)
         self.spread = np.asarray(spread, dtype=np.float64)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.means)
 
     @property
     def variances(self) -> np.ndarray:
@@ -210,6 +219,10 @@ class PoissonMixture(Mixture):
 
     def __init__(self, rates: np.ndarray):
         self.rates = np.asarray(rates, dtype=np.float64)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.rates)
 
     def mean(self) -> np.ndarray:
         return self.rates.mean(0)

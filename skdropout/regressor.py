@@ -66,10 +66,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
         refit.
     inference : {"draws", "moments"}, default="draws"
-        How the draws' distribution is found: from `n_draws` of them, or as a mean and a variance
-        in closed form, which is nearer to infinitely many draws and faster than a hundred; what
-        it assumes is in docs/moments.md. Read at prediction, so ``set_params(inference="moments")``
-        needs no refit. `n_draws` then does not matter. `sample_y` still draws.
+        How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
+        variance in closed form, which is nearer to infinitely many draws than a hundred of them
+        are, and faster. What it assumes is in docs/moments.md. Read at prediction, so
+        ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
+        `sample_proba` and `sample_y` still draw.
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.

@@ -49,6 +49,15 @@ class Rows(Dataset):
         owned = None if self.owned is None else self.owned[kept.to(self.owned.device)]
         return Rows(self.x, self.y, self.weight, owned)
 
+    def same_as(self, other: Rows) -> bool:
+        """Whether these are the same rows, of one member, in the same order."""
+        if (self.weight is None) != (other.weight is None):
+            return False
+        pairs = [(self.x, other.x), (self.y, other.y)]
+        if self.weight is not None and other.weight is not None:
+            pairs.append((self.weight, other.weight))
+        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
     def __len__(self) -> int:
         """How many a member has."""
         return self.x.shape[0] if self.owned is None else self.owned.shape[1]

@@ -90,6 +90,7 @@ def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNe
         validation=validation or None,
         n_validation_draws=first.n_validation_draws,
         callbacks=list(first.callbacks),
+        max_epochs=first.max_iter,
         device=first.device,
         verbose=0,
     )
@@ -189,8 +190,13 @@ def train_jobs(jobs: Sequence[Job]) -> list[DropoutNet | NonFiniteLossError]:
     for positions in groups.values():
         trained = TrainedStack([jobs[position] for position in positions])
         for number, position in enumerate(positions):
-            try:
-                results[position] = trained[number]
-            except NonFiniteLossError as error:
-                results[position] = error
+            results[position] = take_net(trained, number)
     return results
+
+
+def take_net(trained: TrainedStack, number: int) -> DropoutNet | NonFiniteLossError:
+    """The net of one job of a stack, or why there is none."""
+    try:
+        return trained[number]
+    except NonFiniteLossError as error:
+        return error

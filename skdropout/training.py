@@ -291,7 +291,9 @@ class DropoutNet(NeuralNet):
         """
         index = torch.as_tensor(members)
         n_epochs = int(self.n_epochs_[members].max())
-        net = copy.copy(self)
+        # skorch copies by pickling, which takes longer than everything else here.
+        net = object.__new__(type(self))
+        net.__dict__.update(self.__dict__)
         net.history_ = select_history(self.history, members, n_epochs)
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.plans = [self.plans[member] for member in members]
@@ -435,11 +437,11 @@ class DropoutNet(NeuralNet):
         """Batches of a block with their noise, if the noise is made for many at once."""
         size, n_members = self.batch_size_, len(self.module_.members)
         if self.backprop_ is None:
-            parts = x[index].expand(n_members, -1, -1).split(size, 1)
+            parts = _take(x, index).expand(n_members, -1, -1).split(size, 1)
             return zip(parts, repeat(None, len(parts)), strict=True)
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         if part >= index.shape[1]:
-            return self.backprop_.batches(x[index], size, self.noise_)
+            return self.backprop_.batches(_take(x, index), size, self.noise_)
         return self._batches_in_parts(self.backprop_, x, index, part)
 
     def _batches_in_parts(
@@ -447,7 +449,7 @@ class DropoutNet(NeuralNet):
     ) -> Iterator[tuple]:
         noise = BlockNoise(self.noise_, index.shape[1])
         for part in index.split(size, 1):
-            yield from backprop.batches(x[part], self.batch_size_, noise)
+            yield from backprop.batches(_take(x, part), self.batch_size_, noise)
             noise.advance(part.shape[1])
 
     def _notified_step(self, batch: tuple) -> dict:
@@ -527,6 +529,11 @@ class DropoutNet(NeuralNet):
             rows = given[member]
             parts.setdefault(id(rows), (rows, []))[1].append(position)
         return list(parts.values())
+
+
+def _take(x: Tensor, index: Tensor) -> Tensor:
+    """``x[index]`` for an index of two dimensions, several times faster."""
+    return x.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def _listens_to_batches(callback: Callback) -> bool:

@@ -32,7 +32,7 @@ EXPECTED_FAILURES = {
             ESTIMATORS, DROPOUTS, NORMALIZATIONS
         )
     ]
-    + [estimator_class((20, 10), inference="moments") for estimator_class in ESTIMATORS],
+    + [estimator_class((100, 50), inference="moments") for estimator_class in ESTIMATORS],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

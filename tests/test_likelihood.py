@@ -58,7 +58,7 @@ def _log_prob(likelihood, raw, y, member):
     if isinstance(likelihood, CategoricalLikelihood):
         return Categorical(logits=raw).log_prob(y)
     if isinstance(likelihood, PoissonLikelihood):
-        return Poisson(raw.exp() * likelihood.means).log_prob(y).sum(-1)
+        return Poisson(raw.exp() * likelihood.means[member]).log_prob(y).sum(-1)
     if isinstance(likelihood, HeteroscedasticLikelihood):
         mean, shape = raw[..., :3], 3 * (raw[..., 3:] / 3).tanh()
         std = (likelihood.scale[member] * shape.exp()).sqrt()

@@ -44,8 +44,8 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
             l2 = sum(values.square().sum() for values in weights) / 2
             penalty = model.alpha * (model.l1_ratio * l1 + (1 - model.l1_ratio) * l2)
             optimizer.zero_grad()
-            # The steps of gradient descent are those of the squared error.
-            scale = getattr(loss_function, "variance", 1) if model.solver == "sgd" else 1
+            # The regressor's steps are those of the squared error.
+            scale = getattr(loss_function, "variance", 1)
             ((loss.mean() + penalty / len(x)) * scale).backward()
             optimizer.step()
             raws.append(raw.detach())
@@ -112,6 +112,7 @@ def test_training_without_noise_is_a_plain_loop(
         alpha=alpha,
         l1_ratio=l1_ratio,
         batch_size=32,
+        learning_rate="constant",
         learning_rate_init=0.01,
         max_iter=4,
         shuffle=False,

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from skdropout.draws import evaluate
 from skdropout.families import Noiseless, NoiseSource
 from skdropout.network import Architecture, Member, Stack
-from tests.randomness import assert_same_moments
+from tests.randomness import assert_mean, assert_same_moments, assert_variance
 
 CPU = torch.device("cpu")
 RATES = (0.3, 0.5)
@@ -108,6 +108,44 @@ def draws_and_training_noise_agree(family):
         assert_same_moments(trained[member].astype(float), plain[member].double().numpy())
 
 
+def moments_are_those_of_the_draws(family):
+    """Mean and variance of each output for one row of inputs, from the stated moments."""
+    linear = make_linear(family)
+    stated = linear.moments()
+    x = inputs()[0].double()
+    drawn = linear.draw(40_000, [np.random.default_rng(row) for row in (2, 3)])
+    noisy = x if drawn.gain is None else x * drawn.gain
+    plain = torch.einsum("...i,...io->...o", noisy, drawn.weight.double()) + drawn.bias
+    weight = stated.weight.double()
+    variance = torch.zeros_like(weight) if stated.variance is None else stated.variance.double()
+    if stated.gain is not None:
+        # Of a product of independent numbers, the gain of mean one and the weight.
+        alpha = stated.gain.variance.unsqueeze(2)
+        variance = alpha * weight.square() + (1 + alpha) * variance
+    mean = torch.einsum("i,mio->mo", x, weight) + stated.bias.detach()
+    expected = torch.einsum("i,mio->mo", x.square(), variance)
+    if not linear.noisy:
+        torch.testing.assert_close(plain[:, 0], mean)
+        return
+    for member in range(2):
+        samples = plain[member].double().numpy()
+        assert_mean(samples, mean[member].numpy())
+        assert_variance(samples, expected[member].numpy())
+
+
+def gain_moments_are_those_of_the_gains(family):
+    """Third and fourth moments too, where the noise multiplies inputs."""
+    linear = make_linear(family)
+    gain = linear.moments().gain
+    if gain is None:
+        return
+    drawn = linear.draw(40_000, [np.random.default_rng(row) for row in (2, 3)]).gain
+    centred = drawn.double().numpy() - 1
+    for member in range(2):
+        for power, stated in ((2, gain.variance), (3, gain.third), (4, gain.fourth)):
+            assert_mean(centred[member] ** power, stated[member].numpy())
+
+
 def the_kl_gradient_is_the_slope_of_the_kl(family):
     """Finite differences in float64, along random directions of all parameters at once."""
     linear = make_linear(family).double()
@@ -178,6 +216,8 @@ LAWS = [
     without_variance_a_draw_is_the_plain_map,
     gradients_reach_every_parameter,
     draws_and_training_noise_agree,
+    moments_are_those_of_the_draws,
+    gain_moments_are_those_of_the_gains,
     the_kl_gradient_is_the_slope_of_the_kl,
     the_written_out_kl_gradient_is_autograds,
     members_keep_their_own_parameters,

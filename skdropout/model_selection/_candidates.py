@@ -1,0 +1,170 @@
+"""From a candidate and a fold to the network that is to be trained."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params
+
+from .._base import DropoutMLP
+from ..rows import Rows
+from ..stacking import Job
+
+
+class Data(NamedTuple):
+    """What a search was given to fit."""
+
+    X: Any
+    y: Any
+    fit_params: dict[str, Any]
+
+
+class Prepared(NamedTuple):
+    """A candidate for one fold, ready but for the training of its network.
+
+    Attributes
+    ----------
+    estimator : estimator
+        With the candidate's parameters. Steps before the network are fitted.
+    network : DropoutMLP
+        The estimator itself, or its last step.
+    job : Job
+    parts : list of (Job, ndarray of int)
+        Networks that calibrate it, and the rows that are new to each.
+    seconds : float
+        That this took.
+    """
+
+    estimator: Any
+    network: DropoutMLP
+    job: Job
+    parts: list[tuple[Job, np.ndarray]]
+    seconds: float
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All networks to be trained."""
+        return [self.job, *(job for job, _ in self.parts)]
+
+
+class _Call(NamedTuple):
+    """What the network's `fit` is called with."""
+
+    X: Any
+    y: Any
+    fit_params: dict[str, Any]
+
+
+def network_of(estimator: Any) -> DropoutMLP | None:
+    """The network of ours that is the estimator or the last step of the pipeline."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return last if isinstance(last, DropoutMLP) else None
+
+
+class Preparation:
+    """Candidates for the folds of one search.
+
+    The steps before the network are fitted once for a fold and their own parameters, and rows
+    that are the same for several candidates are held once.
+
+    Parameters
+    ----------
+    estimator : estimator
+        That the search was given.
+    data : Data
+    splits : list of (train, test)
+    """
+
+    def __init__(self, estimator: Any, data: Data, splits: list) -> None:
+        self.estimator, self.data, self.splits = estimator, data, splits
+        self.fitted: dict[tuple, tuple[Pipeline, _Call]] = {}
+        self.rows: dict[int, list[Rows]] = {}
+
+    def __call__(self, parameters: dict[str, Any], split: int) -> Prepared | str:
+        """A candidate for a fold, or the reason why it cannot be part of a stack."""
+        start = time.perf_counter()
+        estimator = clone(self.estimator).set_params(**clone(parameters, safe=False))
+        network = network_of(estimator)
+        if network is None:
+            return "the estimator is neither a network of skdropout nor a Pipeline that ends in one"
+        if network.callbacks:
+            return "it has callbacks"
+        call = self._call(estimator, network, parameters, split)
+        job = self._shared(network._job(call.X, call.y, **call.fit_params), split)
+        # Lines of many networks at once would tell nobody anything; the search has a bar.
+        quiet = tuple(pair for pair in job.callbacks if pair[0] != "epoch_line")
+        job = replace(job, callbacks=quiet)
+        parts = [(self._shared(part, split), rows) for part, rows in network._fold_jobs(job)]
+        return Prepared(estimator, network, job, parts, time.perf_counter() - start)
+
+    def _shared(self, job: Job, split: int) -> Job:
+        """The same job; its rows are those in memory already if another candidate has them."""
+        validation = job.validation
+        if validation is not None:
+            validation = self._shared_rows(validation, split)
+        return replace(job, rows=self._shared_rows(job.rows, split), validation=validation)
+
+    def _shared_rows(self, rows: Rows, split: int) -> Rows:
+        seen = self.rows.setdefault(split, [])
+        for others in seen:
+            if others.same_as(rows):
+                return others
+        seen.append(rows)
+        return rows
+
+    def _call(
+        self, estimator: Any, network: DropoutMLP, parameters: dict[str, Any], split: int
+    ) -> _Call:
+        train, _ = self.splits[split]
+        if not isinstance(estimator, Pipeline):
+            X, y = _safe_split(estimator, self.data.X, self.data.y, train)
+            return _Call(X, y, self._fit_params(train))
+        key = split, self._hash_of_steps(estimator, parameters)
+        if key not in self.fitted:
+            X, y = _safe_split(estimator, self.data.X, self.data.y, train)
+            call = _recorded_call(estimator, network, X, y, self._fit_params(train))
+            self.fitted[key] = estimator, call
+        first, call = self.fitted[key]
+        estimator.steps = [*first.steps[:-1], estimator.steps[-1]]
+        return call
+
+    def _fit_params(self, train: Any) -> dict[str, Any]:
+        return _check_method_params(self.data.X, params=self.data.fit_params, indices=train)
+
+    @staticmethod
+    def _hash_of_steps(pipeline: Pipeline, parameters: dict[str, Any]) -> Any:
+        """What says that the steps before the network are the same for two candidates."""
+        last = pipeline.steps[-1][0]
+        steps = {name: value for name, value in parameters.items() if name.split("__")[0] != last}
+        try:
+            return joblib.hash(steps)
+        except Exception:  # Whatever cannot be pickled is like nothing else.
+            return id(pipeline)
+
+
+def _recorded_call(
+    pipeline: Pipeline, network: DropoutMLP, X: Any, y: Any, fit_params: dict[str, Any]
+) -> _Call:
+    """Fit a pipeline but for its network; return what the network is to be fitted to.
+
+    The pipeline's own `fit` does it, so that whatever it does with metadata and steps is done.
+    """
+    calls: list[_Call] = []
+
+    def record(X: Any, y: Any = None, **fit_params: Any) -> DropoutMLP:
+        calls.append(_Call(X, y, fit_params))
+        return network
+
+    network.__dict__["fit"] = record
+    try:
+        pipeline.fit(X, y, **fit_params)
+    finally:
+        del network.__dict__["fit"]
+    return calls[0]
