@@ -12,6 +12,8 @@ from skorch.callbacks import Callback
 from .training import DropoutNet
 
 _SMOOTHING = 0.9
+# Epochs that the average remembers.
+_MEMORY = 10
 
 
 class TrainingConverged(KeyboardInterrupt):
@@ -53,6 +55,7 @@ class Stopping(Callback):
     def on_train_begin(self, net: DropoutNet, **kwargs: Any) -> None:
         n_members = len(net.module_.members)
         self.best_scores_ = np.full(n_members, -np.inf)
+        self.bars_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
         self.done_ = np.zeros(n_members, dtype=bool)
         self.cooldown_ = None
@@ -76,8 +79,12 @@ class Stopping(Callback):
             scores = -self._smoothed(np.array(epoch["train_losses"])[living], settled)
         scores[~settled] = -np.inf
         better = scores > self.best_scores_
-        self.waiting_ = np.where(scores < self.best_scores_ + self.tol, self.waiting_ + 1, 0)
+        self.waiting_ = np.where(scores < self.bars_ + self.tol, self.waiting_ + 1, 0)
         self.best_scores_ = np.where(better, scores, self.best_scores_)
+        # The average of the first few epochs is as noisy as they are: until it has settled, a
+        # lucky one must not be what all later ones are compared with.
+        young = (self.n_smoothed_ < _MEMORY) & (not self.watches_validation_)
+        self.bars_ = np.where(young | (scores > self.bars_), scores, self.bars_)
         members = slice(None) if better.all() else torch.from_numpy(np.flatnonzero(better))
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
@@ -112,7 +119,7 @@ class Stopping(Callback):
         if self.watches_validation_:
             self._restore(leaving)
         net.leave(leaving)
-        for name in ("best_scores_", "waiting_", "done_", "average_", "n_smoothed_"):
+        for name in ("best_scores_", "bars_", "waiting_", "done_", "average_", "n_smoothed_"):
             setattr(self, name, getattr(self, name)[kept])
         if self.cooldown_ is not None:
             self.cooldown_.select(kept)

@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -33,6 +34,24 @@ def test_training_stops_when_scikit_learns_mlp_does(two_classes, n_iter_no_chang
     assert DropoutMLPClassifier(**options).fit(X, y).n_iter_ == (
         MLPClassifier(**options).fit(X, y).n_iter_
     )
+
+
+def test_lucky_first_epochs_do_not_end_the_training():
+    """Large inputs, few rows and few units: the loss of an epoch is very noisy.
+
+    With this seed the average of the first epochs was not reached again in twenty more.
+    """
+    X, y = make_blobs(centers=2, random_state=0, cluster_std=20)
+    model = DropoutMLPClassifier(
+        (20,),
+        class_weight={0: 1000, 1: 1e-4},
+        max_iter=1000,
+        n_iter_no_change=20,
+        random_state=5,
+    )
+    model.fit(X[::2], y[::2])
+    assert model.n_iter_ > 2 * 20
+    assert (model.predict(X[1::2]) == 0).mean() > 0.87
 
 
 def test_a_warning_when_the_epochs_do_not_suffice(two_classes):

@@ -119,12 +119,14 @@ def _posterior(n_rows, **parameters):
     model = DropoutMLPRegressor(
         (),
         dropout=BayesByBackprop(noise_speed=3.0, log_sigma2=-5.0, **parameters),
+        learning_rate="constant",
         learning_rate_init=0.002,
         beta_2=0.99,  # The noise variance falls at first, and the gradient with it.
         batch_size=n_rows,
         max_iter=1500,
         n_iter_no_change=np.inf,
         normalize_y=False,
+        calibrate=False,
         alpha=0.0,
         random_state=0,
     )

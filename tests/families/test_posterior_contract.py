@@ -78,7 +78,8 @@ def _fit(model, X, y, **kwargs):
 
 
 def _model(family, **kwargs):
-    options = {"max_iter": 3, "input_dropout_rate": 0.1, "random_state": 0, **kwargs}
+    fixed = {"calibrate": False, "learning_rate": "constant", "input_dropout_rate": 0.1}
+    options = {"max_iter": 3, "random_state": 0, **fixed, **kwargs}
     return DropoutMLPRegressor((8,), dropout=family, **options)
 
 
