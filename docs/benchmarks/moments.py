@@ -28,9 +28,9 @@ PARTS = ("errors", "limits", "scores", "times")
 ERRORS = """## Errors
 
 One network per table and depth, with hidden layers of 100 units and defaults otherwise but
-`calibrate=False`, trained on
-the first split (at most {train:,} rows); the errors are means over {rows} of its test rows, against
-{draws:,} draws. Beside them what few draws are off by, the mean over {tries} tries.
+`calibrate=False`, trained on the first split (at most {train:,} rows); the errors are means over
+{rows} of its test rows, against {draws:,} draws. Beside them what few draws are off by, the mean
+over {tries} tries.
 
 - *variance*: relative error of the epistemic variance. For classes: error of the mutual
   information, divided by its mean over the rows, since in most rows it is near zero.
