@@ -50,7 +50,7 @@ STRONG, TWO_LAYERS = "MC dropout, searched", "MC dropout, two layers"
 HMC = "Hamiltonian Monte Carlo"
 GAP_INPUTS = 3
 
-INTRO = """Five tables, with the splits of Hernandez-Lobato and Adams (2015): {splits} of 20 for
+INTRO = """{tables} with the splits of Hernandez-Lobato and Adams (2015): {splits} of 20 for
 ours, {peer_splits} for the peers. Every estimator has its defaults, the same on all tables, but for
 `random_state` and what its name says; one thread. The networks of all splits are trained as one
 stack, which gives each the networks of its own `fit`. Inputs are standardised on the training part.
@@ -295,7 +295,10 @@ def main() -> None:
         options.search_splits = 1
     options.peer_splits = min(options.peer_splits, options.splits)
     page = Page(__file__, "UCI regression with the published splits", options)
-    page.add(INTRO.format(splits=options.splits, peer_splits=options.peer_splits))
+    named = ", ".join(options.tables)
+    page.add(INTRO.format(tables=named, splits=options.splits, peer_splits=options.peer_splits))
+    if options.results and options.results.exists():
+        page.add("Some scores are from earlier runs: the minutes above are of the last run.")
     results, names, tables = Results(options.results), list(contestants()), options.tables
     with threads(1):
         found = run(results, options)
