@@ -303,7 +303,8 @@ def main() -> None:
     results, names, tables = Results(options.results), list(contestants()), options.tables
     with threads(1):
         found = run(results, options)
-        missing = {"NGBoost", "CatBoost, uncertainty"} - set(names)
+        names = [name for name in names if all((table, name) in found for table in tables)]
+        missing = {"NGBoost", "CatBoost, uncertainty"} - set(contestants())
         if missing:
             page.add(f"Not installed here, so not in the tables: {', '.join(sorted(missing))}.")
         page.add(*score_section(found, names, tables, "rmse", "RMSE"))
