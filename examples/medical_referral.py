@@ -4,7 +4,7 @@ The data are scikit-learn's bundled measurements of 569 real biopsies (Wolberg, 
 Mangasarian 1995). A third of the patients train the model, a third find out when it should
 refer, and a third are held out. The script
 
-1. searches over dropout rates with `GridSearchCV`, scored by log loss;
+1. searches over dropout rates with `BatchedGridSearchCV`, scored by log loss;
 2. says for each held-out patient how sure the model is, and why not;
 3. counts the errors among the patients kept as more are referred, beside referral at random and
    by the largest probability of the same network without draws;
@@ -28,7 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -36,6 +36,7 @@ from skdropout import DropoutMLPClassifier, Uncertainty, predict_uncertainty
 from skdropout.decision import TunedReferralClassifierCV
 from skdropout.displays import RiskCoverageDisplay, UncertaintyDisplay
 from skdropout.metrics import risk_at_coverage
+from skdropout.model_selection import BatchedGridSearchCV
 
 RATES = [0.1, 0.3, 0.5, 0.7]
 SHARES = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3]
@@ -52,21 +53,20 @@ def load_patients() -> tuple[np.ndarray, np.ndarray]:
     return data.data, data.target_names[data.target]
 
 
-def search_rates(X: np.ndarray, y: np.ndarray) -> GridSearchCV:
+def search_rates(X: np.ndarray, y: np.ndarray) -> BatchedGridSearchCV:
     """Choose the dropout rate by cross-validated log loss."""
     network = DropoutMLPClassifier(batch_size=64, max_iter=500, tol=1e-3, random_state=0)
-    search = GridSearchCV(
+    search = BatchedGridSearchCV(
         Pipeline([("scale", StandardScaler()), ("network", network)]),
         {"network__dropout_rate": RATES},
         scoring="neg_log_loss",
         cv=StratifiedKFold(5, shuffle=True, random_state=0),
-        n_jobs=2,
-        verbose=2,
+        verbose=1,
     )
     return search.fit(X, y)
 
 
-def print_search(search: GridSearchCV) -> None:
+def print_search(search: BatchedGridSearchCV) -> None:
     """The log loss of each rate, with its standard error over the folds."""
     print("\ndropout rate   log loss (cross-validated)")
     results = search.cv_results_
@@ -92,7 +92,7 @@ def print_patients(
         )
 
 
-def referral_orders(search: GridSearchCV, X: np.ndarray, uncertainty: Uncertainty) -> Orders:
+def referral_orders(search: BatchedGridSearchCV, X: np.ndarray, uncertainty: Uncertainty) -> Orders:
     """Three ways to choose whom to refer."""
     # n_draws is read at prediction: the same trained network, by the weight-scaling rule.
     scaled = copy.deepcopy(search.best_estimator_).set_params(network__n_draws=0)

@@ -79,13 +79,13 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     on = torch.special.ndtr(z)
     bell = z.square_().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
     # Far below zero the two terms of each sum cancel, and rounding may leave less than nothing.
-    first = (std * bell).addcmul_(mean, on).clamp_min_(0)
+    first = torch.mul(std, bell).addcmul_(mean, on).clamp_min_(0)
     spread_on = variance * on
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-    third = (2 * variance).mul_(first).addcmul_(mean, second).clamp_min_(0)
-    fourth = (3 * variance).mul_(second).addcmul_(mean, third).clamp_min_(0)
+    third = torch.mul(variance, first).mul_(2).addcmul_(mean, second).clamp_min_(0)
+    fourth = torch.mul(variance, second).mul_(3).addcmul_(mean, third).clamp_min_(0)
     spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
-    residual = torch.addcmul(spread, spread_on, on, value=-1).clamp_min_(0)
+    residual = spread_on.mul_(on).neg_().add_(spread).clamp_min_(0)
     noise = Noise(spread, residual, on, on, bell.div_(std))
     return Units(first, second, third, fourth, noise)
 

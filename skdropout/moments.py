@@ -181,7 +181,9 @@ class _MemberLayer:
             return _summed(first * weight, first)
         mixed = self.third * units.third
         left = (first * weight).addcmul_(second, mixed)
-        right = (first * mixed).addcmul_(second, self.fourth * units.fourth)
+        right = mixed.mul(first).addcmul_(second, self.fourth * units.fourth)
+        if len(first) == 1:
+            return left.mul_(first).addcmul_(right, second).sum(-1).view(-1, 1, 1)
         return _summed(left, first).add_(_summed(right, second))
 
 

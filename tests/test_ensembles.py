@@ -8,10 +8,12 @@ from tests.reference import quick, target
 
 
 @pytest.mark.parametrize("estimator_class", [DropoutMLPClassifier, DropoutMLPRegressor])
-@pytest.mark.parametrize("n_draws", [0, 20, "auto"])
-def test_the_mean_over_the_members_is_the_prediction(two_classes, estimator_class, n_draws):
+@pytest.mark.parametrize(
+    "options", [{"n_draws": 0}, {"n_draws": 20}, {"n_draws": "auto"}, {"inference": "moments"}]
+)
+def test_the_mean_over_the_members_is_the_prediction(two_classes, estimator_class, options):
     X, y = two_classes
-    model = quick(estimator_class, n_members=3, n_draws=n_draws)
+    model = quick(estimator_class, n_members=3, **options)
     model.fit(X, target(estimator_class, y))
     members = model.predict_members(X)
     classifier = estimator_class is DropoutMLPClassifier

@@ -574,7 +574,7 @@ def test_regressors_that_calibrate(real_target, noise, early_stopping, counted):
     both(model, {"dropout_rate": [0.05, 0.2]}, X, y, scoring=spread, refit=False)
     searched = counted[: counted.index(1)]
     # Two rates and three folds; each with the networks that calibrate it, in few stacks.
-    assert sum(searched) == (6 if early_stopping else 6 * 6) or not early_stopping
+    assert sum(searched) == 6 if early_stopping else sum(searched) > 6
     assert len(searched) <= 4
 
 

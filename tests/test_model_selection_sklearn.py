@@ -2,6 +2,7 @@
 
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -20,7 +21,12 @@ OPTIONS = {"cv": 2, "error_score": "raise"}
 SEARCHES = [
     BatchedGridSearchCV(DropoutMLPClassifier(**QUICK), RATES, **OPTIONS),
     BatchedRandomizedSearchCV(
-        DropoutMLPRegressor(**QUICK), RATES, n_iter=2, random_state=0, **OPTIONS
+        DropoutMLPRegressor(**QUICK),
+        RATES,
+        n_iter=2,
+        random_state=0,
+        # In some checks half of the rows, in their order, have one target.
+        **OPTIONS | {"cv": KFold(2, shuffle=True, random_state=0)},
     ),
     BatchedGridSearchCV(
         make_pipeline(StandardScaler(), DropoutMLPClassifier(**QUICK)),
@@ -34,11 +40,17 @@ SEARCHES = [
 def expected_failures(search):
     if isinstance(search.estimator, LogisticRegression):
         return {}
-    return EXPECTED_FAILURES
+    one_label = "check_classifiers_one_label_sample_weights"
+    return EXPECTED_FAILURES | (
+        {one_label: "the folds lack a class whatever the weights, as in scikit-learn's search"}
+        if isinstance(search.estimator, DropoutMLPClassifier)
+        else {}
+    )
 
 
 @parametrize_with_checks(SEARCHES, expected_failed_checks=expected_failures)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*batch_size=16 is larger:UserWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)

@@ -130,6 +130,7 @@ def test_random_networks(family, depth):
     assert of_mean < 0.06
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_trained_networks(real_target, family):
     """As for random networks."""

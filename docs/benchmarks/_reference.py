@@ -76,7 +76,9 @@ def errors(mean: np.ndarray, epistemic: np.ndarray, truth: Sums) -> tuple[float,
     are in standard deviations of the draws.
     """
     off = epistemic - truth.epistemic
-    relative = off / (truth.epistemic.mean() if truth.classes else truth.epistemic)
+    scale = truth.epistemic.mean() if truth.classes else truth.epistemic
+    # A row that no unit is on for is without noise, and needs no division.
+    relative = off / np.where(scale > 0, scale, 1.0)
     spread = np.maximum(np.sqrt(truth.variance), _LEAST)
     of_mean = np.abs(mean - truth.mean) / spread
     return float(np.abs(relative).mean()), float(of_mean.mean()), float(relative.mean())

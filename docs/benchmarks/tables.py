@@ -1,4 +1,4 @@
-"""Defaults against the defaults of scikit-learn's MLP, over public tables."""
+"""Defaults against those of scikit-learn's MLP, boosting and forest, over public tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from _data import (
     timed_fit,
 )
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
@@ -29,6 +30,10 @@ MAKERS: dict[str, dict[str, Callable]] = {
     "classification": {
         OURS: lambda seed: DropoutMLPClassifier(random_state=seed),
         "MLPClassifier": lambda seed: MLPClassifier(random_state=seed),
+        "HistGradientBoostingClassifier": lambda seed: HistGradientBoostingClassifier(
+            random_state=seed
+        ),
+        "RandomForestClassifier": lambda seed: RandomForestClassifier(random_state=seed),
     },
     "regression": {
         OURS: lambda seed: DropoutMLPRegressor(random_state=seed),
