@@ -38,7 +38,7 @@ NOISY = {"dropout_rate": 0.5, "input_dropout_rate": 0.2}
 # Hidden layers, family, epochs, and what else differs from `make`.
 METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
     "none-2x800": ((800, 800), None, 12, {}),
-    "bernoulli-2x800": ((800, 800), "bernoulli", 40, NOISY),
+    "bernoulli-2x800": ((800, 800), "bernoulli", 32, NOISY),
     "bernoulli-3x1024": ((1024,) * 3, "bernoulli", 50, NOISY),
     "gaussian-2x800": ((800, 800), "gaussian", 50, NOISY),
     "concrete-2x800": (
@@ -56,13 +56,20 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
     "bayes-2x400": (
         (400, 400),
         BayesByBackprop(prior_std=0.1, kl_weight=0.1, noise_speed=3.0),
-        36,
+        18,
         {},
     ),
     "sparse-300-100": (
         (300, 100),
         Variational(kl_warmup=20, noise_speed=10.0),
         60,
+        {"batch_size": 100},
+    ),
+    # More weight on the KL than the evidence lower bound gives it, for a smaller network.
+    "sparse-300-100-heavy": (
+        (300, 100),
+        Variational(kl_weight=2.5, kl_warmup=15, noise_speed=10.0),
+        34,
         {"batch_size": 100},
     ),
 }
@@ -74,7 +81,9 @@ PUBLISHED = {
     "variational-3x250": ("1.28", "Kingma et al. 2015"),
     "bayes-2x400": ("1.36", "Hernandez-Lobato et al. 2016"),
     "sparse-300-100": ("1.92", "Molchanov et al. 2017, at 68 times fewer weights"),
+    "sparse-300-100-heavy": ("1.92", "Molchanov et al. 2017, at 68 times fewer weights"),
 }
+TIMES_FEWER = 68
 
 
 class LinearDecay(Callback):
@@ -197,8 +206,12 @@ def outcome(found: dict) -> str:
     if found["method"] not in PUBLISHED:
         return "no figure to compare with"
     missed = found["error"] - float(PUBLISHED[found["method"]][0])
-    verdict = "reached" if missed <= 0 else "missed"
-    return f"{verdict}: {missed:+.2f}"
+    verdict = f"{'reached' if missed <= 0 else 'missed'}: {missed:+.2f}"
+    if found["method"].startswith("sparse"):
+        fewer = found["sparse"]["times_fewer"]
+        reached = "reached" if fewer >= TIMES_FEWER else "missed"
+        verdict += f"; {TIMES_FEWER} times fewer weights {reached}: {fewer:.0f}"
+    return verdict
 
 
 def table_of_errors(results: list[dict]) -> str:
@@ -299,9 +312,12 @@ def page(folder: Path) -> str:
             "augmentation. One run per method, and the standard error of "
             "an error of 1.3 % on 10,000 rows is 0.11. "
             "All: Adam from a learning rate of 0.001 that falls linearly to zero over the run, no "
-            "weight penalty, no early stopping, 100 draws. Settings were chosen before the test "
-            "part was looked at, some of them by short runs with `--validation`; the last epoch's "
-            "network is scored.",
+            "weight penalty, no early stopping, 100 draws; the last epoch's network is scored. "
+            "Settings were chosen before the test part was looked at, two of them after a short "
+            "run on the first 50,000 training rows, with one exception: `sparse-300-100-heavy` was "
+            "added when the first sparse network had turned out accurate but not small enough. Its "
+            "`kl_weight` was a guess. Epochs are what fitted into two hours of two busy cores, a "
+            "fraction of those of the published runs.",
             table_of_errors(results),
             f"Published: {sources}. A difference is ours less the published error, in percent of "
             "the rows. Weight scaling is `n_draws=0`.",
