@@ -30,7 +30,8 @@ from .network import Architecture, Member, Stack
 from .rows import Rows, as_tensor
 from .sparsity import sparsify
 from .stacking import Job, train_jobs, train_net
-from .training import DropoutNet, NonFiniteLossError, Plan
+from .steps import Plan
+from .training import DropoutNet, NonFiniteLossError
 
 # Draws of the networks that calibrate: a few per cent of error in the spread between them.
 _CALIBRATION_DRAWS = 50

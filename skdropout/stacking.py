@@ -13,7 +13,8 @@ from .families import join_members
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, join_rows
-from .training import DropoutNet, NonFiniteLossError, Plan
+from .steps import Plan
+from .training import DropoutNet, NonFiniteLossError
 
 
 @dataclass(frozen=True)

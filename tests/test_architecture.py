@@ -45,6 +45,7 @@ FLOORS = [
     },
     {"mixture"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
+    {"steps"},
     {"training"},
     {"stopping", "stacking"},
     {"_settings"},
