@@ -51,7 +51,7 @@ FLOORS = [
     {"_settings"},
     {"_prediction"},
     {"_base"},
-    {"_predictive"},
+    {"_predictive", "_probabilities"},
     {"classifier", "regressor"},
     {"wrapped"},
     {"model_selection/_progress", "model_selection/_candidates"},
