@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
@@ -16,9 +15,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import HeldOut
+from ._calibration import HeldOut
 from ._probabilities import ClassProbabilities
-from .calibration import class_log_prob, temperature_of_logits, top_calibration_error
+from .calibration import quality_of_logits, temperature_of_logits
 from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
 
@@ -324,7 +323,7 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
     def _temperature(self) -> float:
         return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
 
-    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+    def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
         logits, targets, weights = [], [], []
         for part in held_out:
             raw = torch.cat(part.raws).double().cpu()
@@ -333,24 +332,10 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
             logits.append(raw.numpy())
             targets.append(part.rows.y.cpu().numpy().astype(int))
             weights.append(part.weight)
-        if not logits:
-            return None
         temperature = temperature_of_logits(logits, targets, weights)
         cooled = [raw / temperature for raw in logits]
         return {
-            "method": "held-out part" if self.early_stopping else "out-of-fold",
-            "n_rows": sum(map(len, targets)),
             "temperature": temperature,
-            **_report("before", logits, targets),
-            **_report("after", cooled, targets),
+            **quality_of_logits("before", logits, targets),
+            **quality_of_logits("after", cooled, targets),
         }
-
-
-def _report(when: str, logits: list[np.ndarray], targets: list[np.ndarray]) -> dict[str, float]:
-    """Mean log probability of held-out rows, and their expected calibration error."""
-    probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
-    log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
-    return {
-        f"log_prob_{when}": float(np.concatenate(log_prob).mean()),
-        f"ece_{when}": top_calibration_error(probabilities, np.concatenate(targets)),
-    }

@@ -50,6 +50,8 @@ FLOORS = [
     {"stopping", "stacking"},
     {"_settings"},
     {"_prediction"},
+    {"_trained"},
+    {"_calibration"},
     {"_base"},
     {"_predictive", "_probabilities"},
     {"classifier", "regressor"},
