@@ -212,11 +212,7 @@ class DropoutMLP(CalibratedInFit, ABC):
                 f"{type(self).__name__}: cannot hold out validation_fraction="
                 f"{self.validation_fraction} of {len(rows)} rows for early stopping: {error}"
             ) from error
-        parts = [Rows(*rows[torch.from_numpy(part)]) for part in (train, held_out)]
-        for part in parts:
-            if part.weight is not None:
-                part.weight = part.weight / part.weight.mean()
-        return parts[0], parts[1]
+        return rows.part(torch.from_numpy(train)), rows.part(torch.from_numpy(held_out))
 
     def _make_job(self, rows: Rows, validation: Rows | None, seed: int, quiet: bool = False) -> Job:
         """A job over rows; a quiet one neither warns nor calls the user back."""

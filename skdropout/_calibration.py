@@ -100,9 +100,7 @@ class CalibratedInFit(Trained):
         rows, rng = job.rows, local_random_state(job.members[0].seed)
         jobs = []
         for part in folds(len(rows), rng, rows.y.numpy() if is_classifier(self) else None):
-            training = Rows(*rows[torch.from_numpy(np.delete(np.arange(len(rows)), part))])
-            if training.weight is not None:
-                training.weight = training.weight / training.weight.mean()
+            training = rows.part(torch.from_numpy(np.delete(np.arange(len(rows)), part)))
             jobs.append((self._make_job(training, None, new_seed(rng), quiet=True), part))
         return jobs
 
@@ -114,10 +112,12 @@ class CalibratedInFit(Trained):
         for net, (_, part) in zip(nets, parts, strict=True):
             if isinstance(net, NonFiniteLossError):
                 raise ValueError(self._divergence(net, job.rows)) from net
+            # The weights of all parts together count, so those of one keep their mean.
             held_out.append(self._outputs(net, Rows(*job.rows[torch.from_numpy(part)])))
         return held_out
 
     def _outputs(self, net: DropoutNet, rows: Rows) -> HeldOut:
+        """What a net says about rows, in a few draws."""
         stack = net.module_
         n_draws = min(fixed_draws(self.n_draws), _CALIBRATION_DRAWS)
         with torch.inference_mode():
