@@ -194,8 +194,8 @@ class ClassProbabilities(DropoutMLP):
                 uncertainty, error = self._with_error(raws, measure)
                 return (*uncertainty, *error)
             probabilities, shares = self._probabilities(raws)
-            counts = None if shares is None else shares.cpu().numpy()
-            return _MEASURES[measure](self._all_classes(probabilities).cpu().numpy(), counts)
+            of_draws = None if shares is None else shares.cpu().numpy()
+            return _MEASURES[measure](self._all_classes(probabilities).cpu().numpy(), of_draws)
 
         parts = self._reduce(x, plain, decompose)
         results = [Uncertainty(*parts[k : k + 4]) for k in range(0, len(parts), 4)]
