@@ -59,7 +59,7 @@ def test_the_maximum_probability_is_for_every_classifier():
 @pytest.mark.parametrize("uncertainty", ["epistemic", "aleatoric"])
 def test_a_plain_classifier_has_no_parts(uncertainty):
     careful = FixedReferralClassifier(linear(), threshold=0.1, uncertainty=uncertainty)
-    with pytest.raises(TypeError, match="LogisticRegression has none"):
+    with pytest.raises(TypeError, match="LogisticRegression neither has"):
         careful.fit(*CANCER).refer(CANCER[0])
 
 

@@ -321,7 +321,7 @@ def page(folder: Path) -> str:
             table_of_errors(results),
             f"Published: {sources}. A difference is ours less the published error, in percent of "
             "the rows. Weight scaling is `n_draws=0`.",
-            f"Not run: {', '.join(missing) or 'nothing'}.",
+            f"Not run, or not finished: {', '.join(missing) or 'nothing'}.",
             "## Time",
             "Runs shared the machine with other work, at the lowest priority; the load average "
             "is that of the start and the end. So minutes say little, and also CPU time is longer "
