@@ -34,8 +34,8 @@ def uncertainty_frame(
     """
     try:
         import pandas as pd
-    except ImportError as error:
-        raise ImportError("as_frame=True needs pandas: pip install pandas") from error
+    except ImportError as missing:
+        raise ImportError("as_frame=True needs pandas: pip install pandas") from missing
     columns = _columns(uncertainty, names)
     if error is not None:
         columns |= {f"{name}_error": values for name, values in _columns(error, names).items()}

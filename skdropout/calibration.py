@@ -8,10 +8,11 @@ that fit worst, and was worse on new rows in likelihood too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax, logsumexp, softmax
 
 from .mixture import NormalMixture
 from .proper_scores import binned_error, equal_width_bins
@@ -23,6 +24,10 @@ _LARGEST = 20.0
 _TOLERANCE = 1e-4
 # The interval that a scale is chosen by.
 _LEVEL = 0.9
+# Confidence levels whose interval coverage is reported.
+_LEVELS = (0.5, 0.9, 0.95)
+# Bins of the expected calibration error.
+_N_BINS = 15
 # Rows that pin one number down to a few per cent.
 _ENOUGH_ROWS = 1000
 _N_FOLDS = 5
@@ -96,19 +101,6 @@ def class_log_prob(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     return logsumexp(log_p, axis=0) - np.log(len(log_p))
 
 
-def top_calibration_error(probabilities: np.ndarray, y: np.ndarray, n_bins: int = 15) -> float:
-    """Expected calibration error of the most probable class, in bins of equal width.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (rows, n_classes)
-    y : ndarray of int of shape (rows,)
-    n_bins : int, default=15
-    """
-    top, right = probabilities.max(1), probabilities.argmax(1) == y
-    return binned_error(top, right, np.ones(len(y)), equal_width_bins(top, n_bins))
-
-
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:
     bound = np.log(_LARGEST)
     found = minimize_scalar(
@@ -118,6 +110,51 @@ def _most_likely(log_likelihood: Callable[[float], float]) -> float:
         options={"xatol": _TOLERANCE},
     )
     return float(np.exp(found.x))
+
+
+def quality_of_mixtures(
+    when: str, mixtures: list[NormalMixture], targets: list[np.ndarray]
+) -> dict[str, Any]:
+    """Mean log density of held-out rows, and how many of them central intervals hold.
+
+    Parameters
+    ----------
+    when : str
+        Ending of the names.
+    mixtures, targets : list
+        As for `scale_of_std`.
+    """
+    log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
+    coverage = {}
+    for level in _LEVELS:
+        tails = np.array([(1 - level) / 2, (1 + level) / 2])
+        inside = []
+        for mixture, y in zip(mixtures, targets, strict=True):
+            lower, upper = np.moveaxis(mixture.quantiles(tails), -1, 0)
+            inside.append((y >= lower) & (y <= upper))
+        coverage[level] = float(np.concatenate(inside).mean())
+    return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}
+
+
+def quality_of_logits(
+    when: str, logits: list[np.ndarray], targets: list[np.ndarray]
+) -> dict[str, float]:
+    """Mean log probability of held-out rows, and their expected calibration error.
+
+    Parameters
+    ----------
+    when : str
+        Ending of the names.
+    logits, targets : list of ndarray
+        As for `temperature_of_logits`.
+    """
+    probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
+    y = np.concatenate(targets)
+    log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
+    # As `skdropout.metrics.expected_calibration_error` by default.
+    top, right = probabilities.max(1), probabilities.argmax(1) == y
+    ece = binned_error(top, right, np.ones(len(y)), equal_width_bins(top, _N_BINS))
+    return {f"log_prob_{when}": float(np.concatenate(log_prob).mean()), f"ece_{when}": ece}
 
 
 def folds(n_rows: int, rng: np.random.RandomState, groups: np.ndarray | None) -> list[np.ndarray]:

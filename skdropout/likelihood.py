@@ -277,18 +277,18 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         mean, shape = raw.chunk(2, -1)
         return mean, (shape / _SHAPE_BOUND).tanh() * _SHAPE_BOUND
 
-    def _densities(self, mean: Tensor, shape: Tensor, y: Tensor) -> Tensor:
+    def _neg_log_densities(self, mean: Tensor, shape: Tensor, y: Tensor) -> Tensor:
         """Negative log densities of the outputs, ``(members, rows, n_outputs)``."""
         squares = (mean - y).square() * (-shape).exp() / self.scale
         return 0.5 * (squares + shape + (2 * math.pi * self.scale).log())
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
-        return self._densities(*self._split(raw), y).sum(-1)
+        return self._neg_log_densities(*self._split(raw), y).sum(-1)
 
     def objective(self, raw: Tensor, y: Tensor) -> Tensor:
         mean, shape = self._split(raw)
-        weighed = self._densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
-        return (weighed + self._densities(mean.detach(), shape, y)).sum(-1)
+        weighed = self._neg_log_densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
+        return (weighed + self._neg_log_densities(mean.detach(), shape, y)).sum(-1)
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
         mean, shape = self._split(raw)

@@ -126,9 +126,10 @@ class _MemberLayer:
 
     Attributes
     ----------
-    alpha, third, fourth : Tensor of shape (n_in or 1,) or None
-        Variance of the factors on the inputs; what their third moment, and their fourth beyond
-        the variance, put into the form of first and second derivatives.
+    alpha, third, fourth : Tensor of shape (n_in or 1,)
+        Of the factors on the inputs: the variance, None without them; half of the third central
+        moment; a quarter of what the fourth is above the squared variance. The halves are those
+        of second derivatives in a Taylor series.
     squares, second : Tensor of shape (n_in, n_out)
         Of the mean weights, and expected squares of the weights.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
@@ -14,9 +13,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
-from ._base import HeldOut
+from ._calibration import HeldOut
 from ._predictive import PredictiveDistribution
-from .calibration import scale_of_std
+from .calibration import quality_of_mixtures, scale_of_std
 from .gaussian_outputs import GaussianOutputs, equally_likely_points
 from .likelihood import (
     GaussianLikelihood,
@@ -25,9 +24,6 @@ from .likelihood import (
     PoissonLikelihood,
 )
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
-
-# Confidence levels whose interval coverage `calibration_` tells.
-_LEVELS = (0.5, 0.9, 0.95)
 
 _GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
 
@@ -445,7 +441,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         # The spread of counts follows from their mean.
         return self.loss != "poisson"
 
-    def _calibration(self, held_out: Iterable[HeldOut]) -> dict[str, Any] | None:
+    def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
         mixtures: list[NormalMixture] = []
         targets, weights = [], []
         for part in held_out:
@@ -454,28 +450,10 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
             mixtures.append(mixture)
             weights.append(part.weight)
             targets.append(part.rows.y.numpy() * self._y_scale + self._y_mean)
-        if not mixtures:
-            return None
         scale = scale_of_std(mixtures, targets, weights)
         calibrated = [mixture.scaled(scale) for mixture in mixtures]
         return {
-            "method": "held-out part" if self.early_stopping else "out-of-fold",
-            "n_rows": sum(map(len, targets)),
             "scale": float(scale[0]) if self._y_ndim == 1 else scale,
-            **_report("before", mixtures, targets),
-            **_report("after", calibrated, targets),
+            **quality_of_mixtures("before", mixtures, targets),
+            **quality_of_mixtures("after", calibrated, targets),
         }
-
-
-def _report(when: str, mixtures: list, targets: list[np.ndarray]) -> dict[str, Any]:
-    """Mean log density of held-out rows, and how many of them central intervals hold."""
-    log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
-    coverage = {}
-    for level in _LEVELS:
-        tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        inside = []
-        for mixture, y in zip(mixtures, targets, strict=True):
-            lower, upper = np.moveaxis(mixture.quantiles(tails), -1, 0)
-            inside.append((y >= lower) & (y <= upper))
-        coverage[level] = float(np.concatenate(inside).mean())
-    return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}

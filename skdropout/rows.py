@@ -49,6 +49,11 @@ class Rows(Dataset):
         owned = None if self.owned is None else self.owned[kept.to(self.owned.device)]
         return Rows(self.x, self.y, self.weight, owned)
 
+    def part(self, index: Tensor) -> Rows:
+        """Some rows, by number; their weights have mean one again."""
+        x, y, weight = self[index]
+        return Rows(x, y, None if weight is None else weight / weight.mean())
+
     def same_as(self, other: Rows) -> bool:
         """Whether these are the same rows, of one member, in the same order."""
         if (self.weight is None) != (other.weight is None):

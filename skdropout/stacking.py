@@ -13,7 +13,8 @@ from .families import join_members
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, join_rows
-from .training import DropoutNet, NonFiniteLossError, Plan
+from .steps import Plan
+from .training import DropoutNet, NonFiniteLossError
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,14 @@ class TrainedStack:
         return self.net.select(list(members))
 
 
+def positions_by_stack(jobs: Sequence[Job]) -> list[list[int]]:
+    """Positions of the jobs that can be trained as one stack, for each such stack."""
+    groups: dict[tuple, list[int]] = {}
+    for position, job in enumerate(jobs):
+        groups.setdefault(job.stack_key(), []).append(position)
+    return list(groups.values())
+
+
 def train_jobs(jobs: Sequence[Job]) -> list[DropoutNet | NonFiniteLossError]:
     """Train networks together, as few stacks as they allow.
 
@@ -183,11 +192,8 @@ def train_jobs(jobs: Sequence[Job]) -> list[DropoutNet | NonFiniteLossError]:
         In the order of the jobs. An error stands for a network whose training diverged; it does
         not disturb the others.
     """
-    groups: dict[tuple, list[int]] = {}
-    for position, job in enumerate(jobs):
-        groups.setdefault(job.stack_key(), []).append(position)
     results: list[Any] = [None] * len(jobs)
-    for positions in groups.values():
+    for positions in positions_by_stack(jobs):
         trained = TrainedStack([jobs[position] for position in positions])
         for number, position in enumerate(positions):
             results[position] = take_net(trained, number)

@@ -1,72 +1,35 @@
-"""Training of a stack through skorch, with tensors in memory and one flat optimizer."""
+"""Training of a stack through skorch: who takes part, what is recorded, what is validated."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import repeat
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer
+from skorch.callbacks import EpochTimer
 from torch import Tensor
 
-from .backprop import Backprop
 from .draws import evaluate
-from .elastic_net import ElasticNet
-from .families import BlockNoise, NoiseSource, select_members
+from .families import NoiseSource, select_members
 from .flat_parameters import FlatParameters
 from .histories import means_by_member, select_history
 from .leaving import Moving, mask_of
 from .likelihood import Likelihood, mixture_log_prob
 from .network import Stack
-from .rows import Blocks, Rows
-
-# Measured: from this size on the work per block no longer shows in the time of a step. A larger
-# stack takes a block in parts of this size.
-_BLOCK_BYTES = 2**21
+from .rows import Rows
+from .steps import Plan, SteppingNet, listens_to_batches
 
 
 class NonFiniteLossError(ValueError):
     """The loss became NaN or infinite. The estimators add what the likely cause is."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a member is trained. The names are those of the estimators' parameters.
-
-    The members of a stack may differ in `learning_rate_init`, `alpha` and `l1_ratio`.
-    """
-
-    solver: str
-    learning_rate_init: float
-    momentum: float
-    nesterovs_momentum: bool
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    alpha: float
-    l1_ratio: float
-    batch_size: int
-    shuffle: bool
-
-    def of_stack(self) -> Plan:
-        """What the plans of all members of a stack agree in; the rest is zero."""
-        return replace(self, learning_rate_init=0.0, alpha=0.0, l1_ratio=0.0)
-
-
-class DropoutNet(NeuralNet):
+class DropoutNet(SteppingNet):
     """skorch's training loop over a stack.
-
-    It differs from the stock class in five ways, each for speed: batches are slices of tensors
-    in memory; the usual stack has its gradient written out (`Backprop`); the parameters are
-    views of one flat tensor, so that the optimizer and the weight penalty are one operation
-    each; losses stay tensors until the epoch is over; and callbacks are notified per batch only
-    if one of them listens.
 
     Parameters
     ----------
@@ -86,7 +49,7 @@ class DropoutNet(NeuralNet):
     callbacks expect), and per member ``train_losses`` and ``valid_scores``, in nats per row. The
     loss is the sum of ``train_likelihood`` (negative log-likelihood), ``train_kl`` and
     ``train_penalty``; ``warming_up`` says of each member whether its KL is still growing.
-    ``by_member`` holds what `member_history` needs.
+    ``by_member`` holds what `select_history` needs.
 
     A member may leave while the others train on (`leave`): it keeps what it has learned then and
     costs nothing more. ``module_`` and ``criterion_`` are those of the members in training; when
@@ -103,9 +66,6 @@ class DropoutNet(NeuralNet):
     converged_ : ndarray of bool of shape (members,)
         Members that had nothing more to gain.
     """
-
-    module_: Any
-    criterion_: Any
 
     def __init__(
         self,
@@ -126,12 +86,6 @@ class DropoutNet(NeuralNet):
     def _default_callbacks(self) -> list:
         return [("epoch_timer", EpochTimer())]
 
-    @property
-    def plan(self) -> Plan:
-        """The plan of the members, with the largest step size."""
-        first = self.plans[0]
-        return replace(first, learning_rate_init=max(p.learning_rate_init for p in self.plans))
-
     def initialize_module(self) -> DropoutNet:
         super().initialize_module()
         seeds = [member.seeds() for member in self.module_.members]
@@ -139,29 +93,7 @@ class DropoutNet(NeuralNet):
         self.order_ = NoiseSource([seed[1] for seed in seeds], device)
         self.noise_ = NoiseSource([seed[2] for seed in seeds], device)
         self.n_epochs_ = np.zeros(len(seeds), dtype=int)
-        # What the step of each member is in steps of the optimizer.
-        self.step_ratios_ = np.array([plan.learning_rate_init for plan in self.plans])
-        self.step_ratios_ /= self.plan.learning_rate_init
-        return self
-
-    def initialize_optimizer(self, triggered_directly: None = None) -> DropoutNet:
-        plan, values = self.plan, FlatParameters(self.module_).values
-        if plan.solver == "adam":
-            self.optimizer_: torch.optim.Optimizer = torch.optim.Adam(
-                [values],
-                lr=plan.learning_rate_init,
-                betas=(plan.beta_1, plan.beta_2),
-                eps=plan.epsilon,
-                fused=True,
-            )
-        else:
-            self.optimizer_ = torch.optim.SGD(
-                [values],
-                lr=plan.learning_rate_init,
-                momentum=plan.momentum,
-                nesterov=plan.nesterovs_momentum and plan.momentum > 0,
-                fused=True,
-            )
+        self.step_ratios_ = self.planned_step_ratios()
         return self
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
@@ -175,29 +107,7 @@ class DropoutNet(NeuralNet):
         # Copies and pickles do not keep views together, so they are laid anew each time.
         self._lay_out(FlatParameters(self.module_), None)
         callbacks = [callback for _, callback in self.callbacks_]
-        self.listeners_per_batch_ = any(_listens_to_batches(callback) for callback in callbacks)
-
-    def _lay_out(self, flat: FlatParameters, moments: dict | None) -> None:
-        """Let the optimizer and everything that computes gradients work on these parameters."""
-        (group,) = self.optimizer_.param_groups
-        (before,) = group["params"]
-        had = self.optimizer_.state.pop(before, None)
-        if moments := had if moments is None else moments:
-            self.optimizer_.state[flat.values] = moments
-        group["params"] = [flat.values]
-        self.flat_, stack = flat, self.module_
-        self.backprop_ = Backprop(stack) if Backprop.supports(stack) else None
-        plans = [self.plans[member] for member in self.living_.tolist()]
-        alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
-        self.elastic_net_ = ElasticNet(alphas, l1_ratios, flat)
-        self._lay_out_steps()
-
-    def _lay_out_steps(self) -> None:
-        ratios = self.step_ratios_[self.living_]
-        self.by_ratio_ = None
-        if (ratios != 1).any():
-            values = self.flat_.values.detach()
-            self.by_ratio_ = self.flat_.by_member(values.new_tensor(ratios))
+        self.listeners_per_batch_ = any(listens_to_batches(callback) for callback in callbacks)
 
     def partial_fit(
         self, X: Rows, y: Any = None, classes: Any = None, **fit_params: Any
@@ -251,27 +161,7 @@ class DropoutNet(NeuralNet):
         own = mask_of(self.living_[leaving], len(self.n_epochs_))
         self.whole_.take(self._moving(), torch.from_numpy(leaving), own)
 
-    def slow_down(self, factors: np.ndarray) -> None:
-        """Multiply the step sizes of the members in training: ``(members in training,)``."""
-        if (factors == factors[0]).all():
-            (group,) = self.optimizer_.param_groups
-            group["lr"] *= float(factors[0])
-        else:
-            self.step_ratios_[self.living_] *= factors
-            self._lay_out_steps()
-
-    def reset_steps(self) -> None:
-        """Give all members the step sizes of their plans."""
-        (group,) = self.optimizer_.param_groups
-        group["lr"] = self.plan.learning_rate_init
-        self.step_ratios_ = np.array([plan.learning_rate_init for plan in self.plans])
-        self.step_ratios_ /= self.plan.learning_rate_init
-        self._lay_out_steps()
-
-    def step_sizes(self) -> np.ndarray:
-        """Of the members in training."""
-        (group,) = self.optimizer_.param_groups
-        return group["lr"] * self.step_ratios_[self.living_]
+    # ---- members after training --------------------------------------------------------------
 
     def replaced(self, stack: Stack) -> DropoutNet:
         """The same training with another stack: history and all, but a fresh optimizer."""
@@ -309,20 +199,10 @@ class DropoutNet(NeuralNet):
         net.initialize_optimizer()
         return net
 
+    # ---- what an epoch leaves in the history -------------------------------------------------
+
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:
         return X, self.validation
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        # The size of a block, noise included, does not depend on the number of members, so
-        # neither do the random numbers of each.
-        if not training:
-            return dataset
-        plan = self.plan
-        self.batch_size_ = plan.batch_size
-        self.batch_bytes_ = 4 * plan.batch_size * sum(self.module_.architecture.widths)
-        block_size = plan.batch_size * max(1, _BLOCK_BYTES // self.batch_bytes_)
-        self.blocks_ = Blocks(dataset, block_size, self.order_ if plan.shuffle else None)
-        return self.blocks_
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **kwargs: Any
@@ -382,125 +262,6 @@ class DropoutNet(NeuralNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", best)
 
-    def _train_epoch(self, blocks: Blocks) -> dict[str, Tensor]:
-        """Terms of the objective after one epoch, in nats per row: each ``(members,)``."""
-        total = torch.zeros(len(self.module_.members), device=self.device, dtype=torch.float32)
-        n_rows = 0
-        rows = blocks.rows
-        # Weights have mean one: their sum is the number of rows.
-        self.kl_factors_ = total.new_tensor(self.module_.kl_factors(len(rows)))
-        scale = self.criterion_.gradient_scale()
-        self.gradient_scale_ = None if scale is None else self.flat_.by_member(scale)
-        for index in blocks:
-            y, weight = rows.y[index], None if rows.weight is None else rows.weight[index]
-            # What the steps return is looked at a block at a time: it spares each step that.
-            steps = self._train_block(rows.x, index, y, weight)
-            raw = torch.cat([step["y_pred"] for step in steps], 1)
-            y, n_block = y[:, : raw.shape[1]], raw.shape[1]
-            weight = None if weight is None else weight[:, :n_block]
-            with torch.no_grad():
-                losses = self.criterion_.loss(raw, y)
-                total += (losses if weight is None else losses * weight).sum(1)
-                self.criterion_.observe(raw, y, weight)
-            n_rows += n_block
-        self.criterion_.epoch_end()
-        penalty = self.elastic_net_.value(self.module_)
-        return {
-            "likelihood": total / n_rows,
-            "kl": self._kl(),
-            "penalty": penalty / min(self.batch_size_, n_rows),
-        }
-
-    @torch.no_grad()
-    def _kl(self) -> Tensor:
-        return self.module_.kl() * self.kl_factors_
-
-    def _train_block(
-        self, x: Tensor, index: Tensor, y: Tensor, weight: Tensor | None
-    ) -> Iterator[dict]:
-        size = self.batch_size_
-        ys = y.split(size, 1)
-        weights = repeat(None, len(ys)) if weight is None else weight.split(size, 1)
-        by_batch = self.module_.architecture.normalization == "batch"
-        xs = self._batches(x, index)
-        for (x_batch, noise), y_batch, weight_batch in zip(xs, ys, weights, strict=True):
-            # A batch of one row has no batch statistics. It can only be the last of an epoch,
-            # and the next epoch orders the rows anew.
-            if by_batch and y_batch.shape[1] == 1:
-                return
-            batch = x_batch, y_batch, weight_batch, noise
-            yield (
-                self._notified_step(batch) if self.listeners_per_batch_ else self.train_step(batch)
-            )
-
-    def _batches(self, x: Tensor, index: Tensor) -> Iterable[tuple]:
-        """Batches of a block with their noise, if the noise is made for many at once."""
-        size, n_members = self.batch_size_, len(self.module_.members)
-        if self.backprop_ is None:
-            parts = _take(x, index).expand(n_members, -1, -1).split(size, 1)
-            return zip(parts, repeat(None, len(parts)), strict=True)
-        part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
-        if part >= index.shape[1]:
-            return self.backprop_.batches(_take(x, index), size, self.noise_)
-        return self._batches_in_parts(self.backprop_, x, index, part)
-
-    def _batches_in_parts(
-        self, backprop: Backprop, x: Tensor, index: Tensor, size: int
-    ) -> Iterator[tuple]:
-        noise = BlockNoise(self.noise_, index.shape[1])
-        for part in index.split(size, 1):
-            yield from backprop.batches(_take(x, part), self.batch_size_, noise)
-            noise.advance(part.shape[1])
-
-    def _notified_step(self, batch: tuple) -> dict:
-        self.notify("on_batch_begin", batch=batch, training=True)
-        step = self.train_step(batch)
-        _, y, weight, _ = batch
-        losses = self.criterion_.loss(step["y_pred"], y)
-        loss = (losses if weight is None else losses * weight).mean()
-        self.notify("on_batch_end", batch=batch, training=True, loss=loss, **step)
-        return step
-
-    def train_step(self, batch: tuple, **kwargs: Any) -> dict:
-        """One step of the optimizer on one batch ``(x, y, weight, noise)``."""
-        x, y, weight, noise = batch
-        if self.backprop_ is None:
-            raw = self._gradients_by_autograd(x, y, weight)
-        else:
-            with torch.no_grad():
-                raw, tape = self.backprop_.forward(x, noise)
-                gradient = self.criterion_.gradient(raw, y).mul_(1 / y.shape[1])
-                if weight is not None:
-                    gradient.mul_(weight.unsqueeze(-1))
-                self.backprop_.backward(tape, gradient)
-                self.backprop_.add_kl_gradient(self.kl_factors_, self.noise_)
-        self.elastic_net_.add_gradient(y.shape[1])
-        if self.gradient_scale_ is not None:
-            self.flat_.gradient.mul_(self.gradient_scale_)
-        if self.listeners_per_batch_:
-            named = list(self.get_all_learnable_params())
-            self.notify("on_grad_computed", named_parameters=named, X=x, y=y, training=True)
-        if self.by_ratio_ is None:
-            self.optimizer_.step()
-        else:
-            values = self.flat_.values.detach()
-            before = values.clone()
-            self.optimizer_.step()
-            # A step is proportional to its size, in Adam and in gradient descent.
-            torch.lerp(before, values, self.by_ratio_, out=values)
-        return {"y_pred": raw}
-
-    def _gradients_by_autograd(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
-        """Set the gradients and return the raw outputs."""
-        self.flat_.gradient.zero_()
-        raw = self.module_(x, self.noise_)
-        losses = self.criterion_.objective(raw, y)
-        # Members share no parameters: the gradient of their sum is each one's own.
-        (losses if weight is None else losses * weight).mean(1).sum().backward()
-        for linear in self.module_.linears:
-            linear.add_kl_gradient(self.kl_factors_, self.noise_)
-        return raw.detach()
-
     @torch.no_grad()
     def validation_scores(self) -> Tensor:
         """Log predictive density of the validation rows, in nats per row: ``(members,)``.
@@ -529,13 +290,3 @@ class DropoutNet(NeuralNet):
             rows = given[member]
             parts.setdefault(id(rows), (rows, []))[1].append(position)
         return list(parts.values())
-
-
-def _take(x: Tensor, index: Tensor) -> Tensor:
-    """``x[index]`` for an index of two dimensions, several times faster."""
-    return x.index_select(0, index.flatten()).view(*index.shape, -1)
-
-
-def _listens_to_batches(callback: Callback) -> bool:
-    hooks = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-    return any(getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)

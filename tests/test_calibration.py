@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.calibration import folds, scale_of_std, temperature_of_logits
+from skdropout.metrics import expected_calibration_error
 from skdropout.mixture import NormalMixture
 from tests.reference import ESTIMATORS, quick, target
 
@@ -160,6 +161,15 @@ def test_the_temperature_is_in_every_probability(request, data):
     report = model.calibration_
     assert report["log_prob_after"] > report["log_prob_before"]
     assert report["ece_after"] != report["ece_before"]
+
+
+def test_the_calibration_error_is_that_of_the_metric(three_classes):
+    X, y = three_classes
+    model = DropoutMLPClassifier(
+        tol=0.05, early_stopping=True, calibrate=True, n_draws=50, random_state=0
+    ).fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
+    error = expected_calibration_error(y[1::2], model.predict_proba(X[1::2].astype(np.float32)))
+    assert model.calibration_["ece_after"] == pytest.approx(error, abs=1e-6)
 
 
 def test_too_few_rows_and_counts_are_left_as_they_are():

@@ -237,7 +237,7 @@ def test_noise_in_parts_is_the_noise_of_the_block():
 
 
 def test_a_stack_larger_than_a_block_trains_in_parts(two_classes, monkeypatch):
-    monkeypatch.setattr("skdropout.training._BLOCK_BYTES", 2**14)
+    monkeypatch.setattr("skdropout.steps._BLOCK_BYTES", 2**14)
     models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(20,))
     jobs = [model._job(*two_classes) for model in models]
     stack = TrainedStack(jobs)

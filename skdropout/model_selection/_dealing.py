@@ -65,11 +65,22 @@ class Dealer:
     Parameters
     ----------
     estimator : estimator
+
+    Attributes
+    ----------
+    hand : list of estimator or None
+        What is still to be dealt; None stands for an untrained clone.
+    searching : bool
+        Whether candidates are being cloned. Before, a clone is one of the search's own.
+    data : tuple
+        X, y and parameters of the search's `fit`.
+    seconds : list of float
+        That each candidate and fold took before it was dealt.
     """
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
-        self.hand: list[Prepared | None] = []
+        self.hand: list[Any] = []
         self.searching = False
         self.data: Any = None
         self.seconds: list[float] = []

@@ -85,25 +85,24 @@ class _Batched:
 
         def evaluate_trained(candidate_params: Any, *args: Any, **kwargs: Any) -> dict:
             candidates = list(candidate_params)
-            splits = self._splits(dealer)
+            data, splits = self._routed(dealer)
             dealer.searching = True
-            dealer.hand = self._train(dealer, candidates, splits)
+            dealer.hand = self._train(dealer, data, candidates, splits)
             return evaluate_candidates(candidates, _Splits(splits), *args, **kwargs)
 
         super()._run_search(evaluate_trained, **context)  # type: ignore[misc]
 
-    def _splits(self, dealer: Dealer) -> list:
+    def _routed(self, dealer: Dealer) -> tuple[Data, list]:
+        """What the estimator is to be fitted to, and the splits."""
         X, y, params = dealer.data
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        return list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
+        splits = list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
+        return Data(X, y, routed.estimator.fit), splits
 
-    def _train(self, dealer: Dealer, candidates: list[dict], splits: list) -> list:
+    def _train(self, dealer: Dealer, data: Data, candidates: list[dict], splits: list) -> list:
         """For each candidate and fold a trained estimator, or None where scikit-learn shall fit."""
-        X, y, params = dealer.data
-        X, y = indexable(X, y)
-        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        prepare = Preparation(dealer.estimator, Data(X, y, routed.estimator.fit), splits)
+        prepare = Preparation(dealer.estimator, data, splits)
         found: list[Prepared | None] = []
         reasons: Counter[str] = Counter()
         for candidate, split in itertools.product(candidates, range(len(splits))):

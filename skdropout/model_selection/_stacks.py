@@ -10,7 +10,7 @@ from typing import Any
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..stacking import Job, TrainedStack
+from ..stacking import Job, TrainedStack, positions_by_stack
 from ._progress import Progress
 
 # What a stack may move in one step: weights with their gradients and moments, activations and
@@ -34,11 +34,8 @@ def cut(jobs: Sequence[Job], n_jobs: int) -> list[list[int]]:
     n_jobs : int
         Processes: each gets a part of what could be one stack.
     """
-    groups: dict[tuple, list[int]] = {}
-    for position, job in enumerate(jobs):
-        groups.setdefault(job.stack_key(), []).append(position)
-    stacks = []
-    for positions in groups.values():
+    groups, stacks = positions_by_stack(jobs), []
+    for positions in groups:
         first = jobs[positions[0]]
         n_members = sum(len(jobs[position].members) for position in positions)
         fewest = -(-n_members * member_bytes(first) // _STACK_BYTES)
