@@ -11,6 +11,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -119,6 +120,20 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def given_options() -> str:
+    """The command line's options, without the paths of this machine."""
+    words, options = iter(sys.argv[1:]), ""
+    for word in words:
+        if word in {"--out", "--results"}:
+            next(words, None)
+        elif word == "--data":
+            next(words, None)
+            options += " --data DIR"
+        else:
+            options += f" {word}"
+    return options
+
+
 class Page:
     """A page of results under construction. The clock and the load are read when it begins.
 
@@ -142,11 +157,10 @@ class Page:
 
     def write(self) -> None:
         """Write the page to ``--out`` and print it."""
-        data = " --data DIR" if hasattr(self.options, "data") else ""
         minutes = (time.perf_counter() - self.start) / 60
         made = "\n".join(
             [
-                f"- Made by `python docs/benchmarks/{self.script}{data}` on "
+                f"- Made by `python docs/benchmarks/{self.script}{given_options()}` on "
                 f"{datetime.date.today():%Y-%m-%d} in {minutes:.1f} minutes.",
                 f"- Machine: {machine()}; load average {self.load:.1f} at the start.",
                 f"- {versions()}.",
