@@ -67,12 +67,12 @@ The Gaussian process has a kernel with a length scale for each input and a `Whit
   et al. 2016).
 
 The defaults of `DropoutMLPRegressor` were chosen on these tables, on the training parts alone: on
-the last fifth of the training rows of some splits, which a model was fitted without. Two choices were
-made with test figures in sight. One is `alpha=0.02` instead of 0.1: over all splits 0.1 gained wine-red
-.006 of RMSE and cost energy and yacht .03 to .05. The other is that the factor of `calibrate`
-follows the coverage of 90% intervals and not the likelihood, which was tried after the test
-coverage of boston and yacht was seen to be .96, and chosen on validation rows. Beyond
-these five tables the defaults have not been chosen for anything."""
+the last fifth of the training rows of some splits, which a model was fitted without. Two choices
+were made with test figures in sight. One is `alpha=0.02` instead of 0.1: over all splits 0.1 gained
+wine-red .006 of RMSE and cost energy and yacht .03 to .05. The other is that the factor of
+`calibrate` follows the coverage of 90% intervals and not the likelihood, which was tried after the
+test coverage of boston and yacht was seen to be .96, and chosen on validation rows. Beyond these
+five tables the defaults have not been chosen for anything."""
 
 
 class Results:
