@@ -32,7 +32,7 @@ EXPECTED_FAILURES = {
         estimator_class(dropout=dropout, normalization=normalization)
         if normalization is None
         else estimator_class(
-            dropout=dropout, normalization=normalization, calibrate=False, max_iter=60
+            dropout=dropout, normalization=normalization, calibrate=False, max_iter=120
         )
         for estimator_class, dropout, normalization in itertools.product(
             ESTIMATORS, DROPOUTS, NORMALIZATIONS
