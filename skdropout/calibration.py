@@ -56,7 +56,7 @@ def scale_of_std(
     while (high - low).max() > _TOLERANCE:
         middle = (low + high) / 2
         held = sum(
-            weight @ _inside(mixture.scaled(np.exp(middle)), y)
+            weight @ _inside(mixture.scaled(np.exp(middle)), y, _LEVEL)
             for mixture, y, weight in zip(mixtures, targets, weights, strict=True)
         )
         enough = held >= _LEVEL * total
@@ -64,9 +64,9 @@ def scale_of_std(
     return np.exp(high)
 
 
-def _inside(mixture: NormalMixture, y: np.ndarray) -> np.ndarray:
-    """Whether the central interval holds each target: ``(rows, n_outputs)``."""
-    return np.abs(2 * mixture.cdf(y) - 1) <= _LEVEL
+def _inside(mixture: NormalMixture, y: np.ndarray, level: float) -> np.ndarray:
+    """Whether the central interval of a level holds each target: ``(rows, n_outputs)``."""
+    return np.abs(2 * mixture.cdf(y) - 1) <= level
 
 
 def temperature_of_logits(
@@ -127,11 +127,7 @@ def quality_of_mixtures(
     log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
     coverage = {}
     for level in _LEVELS:
-        tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        inside = []
-        for mixture, y in zip(mixtures, targets, strict=True):
-            lower, upper = np.moveaxis(mixture.quantiles(tails), -1, 0)
-            inside.append((y >= lower) & (y <= upper))
+        inside = [_inside(m, y, level) for m, y in zip(mixtures, targets, strict=True)]
         coverage[level] = float(np.concatenate(inside).mean())
     return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}
 

@@ -39,8 +39,7 @@ class Moving:
 
     def tensors(self) -> list[Tensor]:
         """What training moves but for the moments; each with a leading member axis."""
-        states = self.stack.state_dict(), self.likelihood.state_dict()
-        return [values.detach() for state in states for values in state.values()]
+        return trained_tensors(self.stack, self.likelihood)
 
     def select(self, kept: Tensor) -> Moving:
         """The same of some of the members, given by a mask. It shares no memory."""
@@ -81,6 +80,12 @@ class Moving:
 
     def _is_moment(self, values: Any) -> bool:
         return isinstance(values, Tensor) and values.shape == self.flat.values.shape
+
+
+def trained_tensors(stack: Stack, likelihood: Likelihood) -> list[Tensor]:
+    """Everything of a network that training moves; each tensor has a leading member axis."""
+    states = stack.state_dict(), likelihood.state_dict()
+    return [values.detach() for state in states for values in state.values()]
 
 
 def mask_of(members: Any, n_members: int) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
+from .leaving import trained_tensors
 from .training import DropoutNet
 
 _SMOOTHING = 0.9
@@ -65,7 +66,9 @@ class Stopping(Callback):
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
-        self.state_ = [(values, values.clone()) for values in _state(net)]
+        self.state_ = [
+            (values, values.clone()) for values in trained_tensors(net.module_, net.criterion_)
+        ]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
@@ -124,7 +127,7 @@ class Stopping(Callback):
         if self.cooldown_ is not None:
             self.cooldown_.select(kept)
         bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
-        self.state_ = list(zip(_state(net), bests, strict=True))
+        self.state_ = list(zip(trained_tensors(net.module_, net.criterion_), bests, strict=True))
 
     def _restore(self, members: np.ndarray) -> None:
         """Give members the best weights that they had, if they had any."""
@@ -139,12 +142,6 @@ class Stopping(Callback):
             net.slow_down(np.where(slowed, 1 / 5, 1.0))
             self.waiting_[slowed] = 0
             self.done_ &= ~slowed
-
-
-def _state(net: DropoutNet) -> list[torch.Tensor]:
-    """Everything that training moves; each tensor has a leading member axis."""
-    state = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
-    return [values.detach() for values in state]
 
 
 class Cooldown:
