@@ -29,19 +29,24 @@ class Activation:
     Attributes
     ----------
     function : callable
+    in_place : callable
+        The same, which may overwrite what it is given.
     backward : callable
         Takes the gradient from above and the activated values.
     """
 
     function: Callable[[Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda x: x, lambda gradient, _: gradient),
-    "logistic": Activation(torch.sigmoid, torch.ops.aten.sigmoid_backward),
-    "relu": Activation(torch.relu, lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)),
-    "tanh": Activation(torch.tanh, torch.ops.aten.tanh_backward),
+    "identity": Activation(lambda x: x, lambda x: x, lambda gradient, _: gradient),
+    "logistic": Activation(torch.sigmoid, torch.sigmoid_, torch.ops.aten.sigmoid_backward),
+    "relu": Activation(
+        torch.relu, torch.relu_, lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)
+    ),
+    "tanh": Activation(torch.tanh, torch.tanh_, torch.ops.aten.tanh_backward),
 }
 """Activations of the hidden units, by the names that scikit-learn's MLP uses."""
 

@@ -12,6 +12,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
+from torch.optim.adam import adam
 
 from .backprop import Backprop
 from .elastic_net import ElasticNet
@@ -273,14 +274,41 @@ class SteppingNet(NeuralNet):
             named = list(self.get_all_learnable_params())
             self.notify("on_grad_computed", named_parameters=named, X=x, y=y, training=True)
         if self.by_ratio_ is None:
-            self.optimizer_.step()
+            self._step()
         else:
-            values = self.flat_.values.detach()
+            values = self.flat_.detached
             before = values.clone()
-            self.optimizer_.step()
+            self._step()
             # A step is proportional to its size, in Adam and in gradient descent.
             torch.lerp(before, values, self.by_ratio_, out=values)
         return {"y_pred": raw}
+
+    def _step(self) -> None:
+        """The optimizer's step. Adam's is called below the wrappers that double its time."""
+        optimizer, flat = self.optimizer_, self.flat_
+        state = optimizer.state.get(flat.values)
+        # Torch's schedulers replace the method, and count on being called.
+        if not state or type(optimizer) is not torch.optim.Adam or "step" in vars(optimizer):
+            optimizer.step()
+            return
+        (group,) = optimizer.param_groups
+        beta1, beta2 = group["betas"]
+        adam(
+            [flat.detached],
+            [flat.gradient],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            fused=True,
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
 
     def _gradients_by_autograd(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Set the gradients and return the raw outputs."""

@@ -38,13 +38,19 @@ class BernoulliLinear(MultiplicativeLinear):
         return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        bits = source.bits(n_rows, self.weight.shape[1])
-        members = max(bits.shape[0], self.threshold.shape[0])
+        bits, threshold = source.bits(n_rows, self.weight.shape[1]), self.threshold
+        members = max(bits.shape[0], threshold.shape[0])
+        if bits.shape[0] < members:
+            # One block of bits for all: floats are compared faster, once they are floats.
+            bits, threshold = bits.float(), threshold.float()
         # Writing the comparison straight into floats spares a slow conversion from bool.
         keep = torch.empty(
             members, *bits.shape[1:], dtype=self.weight.dtype, device=self.weight.device
         )
-        return torch.ge(bits, self.threshold, out=keep).mul_(self.scale)
+        return torch.ge(bits, threshold, out=keep).mul_(self.scale)
+
+    def kept_gain(self) -> Tensor:
+        return self.scale
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         n_in = self.weight.shape[1]
