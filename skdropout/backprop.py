@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .families import MultiplicativeLinear, NoiseSource, NoisyLinear, WeightPosteriorLinear
+from .families import (
+    BernoulliLinear,
+    MultiplicativeLinear,
+    NoiseSource,
+    NoisyLinear,
+    WeightPosteriorLinear,
+)
 from .families._posterior import TINY
 from .network import ACTIVATIONS, Stack
 
@@ -44,7 +50,7 @@ class Backprop:
             for linear in stack.linears
         ]
         for depth, linear in enumerate(stack.linears):
-            if depth and name == "relu" and _RectifiedMap.supports(linear):
+            if depth and name == "relu" and isinstance(linear, BernoulliLinear):
                 self.maps[depth] = _RectifiedMap(linear)
 
     @staticmethod
@@ -229,22 +235,27 @@ class _RectifiedMap(_MultiplicativeMap):
     So the rectifier's derivative, read off the product, is the mask's as well.
     """
 
-    def __init__(self, linear: MultiplicativeLinear) -> None:
+    def __init__(self, linear: BernoulliLinear) -> None:
         super().__init__(linear)
-        self.kept_gain = self.lean(linear.kept_gain())
+        self.masks, self.run = linear.masks, linear.run_length()
+        self.scale = self.lean(linear.scale)
 
-    @staticmethod
-    def supports(linear: NoisyLinear) -> bool:
-        return isinstance(linear, MultiplicativeLinear) and linear.kept_gain() is not None
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
+        # Members of one rate that read the same bits have one mask.
+        run = self.run if source.stream is None else 1
+        return self.masks(n_rows, source, run) if self.linear.noisy else None
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
         # The activation has made x for this map only.
-        inputs = x if noise is None else x.mul_(noise)
-        return self.plain(inputs), (inputs, noise)
+        if noise is not None and len(noise) < len(x):
+            x.view(len(noise), -1, *x.shape[1:]).mul_(noise.unsqueeze(1))
+        elif noise is not None:
+            x.mul_(noise)
+        return self.plain(x), (x, noise)
 
     def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
         if kept[1] is not None:
-            gradient = gradient.mul_(self.kept_gain)
+            gradient = gradient.mul_(self.scale)
         return self.plain_gradient_of_inputs(gradient)
 
 

@@ -58,5 +58,7 @@ class ElasticNet:
     def value(self, stack: Stack) -> Tensor:
         """The penalty of each member before it is divided by rows: ``(members,)``."""
         weights = torch.cat([linear.weight.detach().flatten(1) for linear in stack.linears], 1)
-        l1, l2 = weights.abs().sum(1), weights.square().sum(1) / 2
-        return self.alphas * (self.ratios * l1 + self.others * l2)
+        penalty = self.others * weights.square().sum(1) / 2
+        if self.l1 is not None:
+            penalty += self.ratios * weights.abs_().sum(1)
+        return self.alphas * penalty

@@ -32,7 +32,7 @@ class Activation:
     in_place : callable
         The same, which may overwrite what it is given.
     backward : callable
-        Takes the gradient from above and the activated values.
+        Takes the gradient from above, which it may overwrite, and the activated values.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -44,7 +44,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda x: x, lambda x: x, lambda gradient, _: gradient),
     "logistic": Activation(torch.sigmoid, torch.sigmoid_, torch.ops.aten.sigmoid_backward),
     "relu": Activation(
-        torch.relu, torch.relu_, lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)
+        torch.relu,
+        torch.relu_,
+        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
     ),
     "tanh": Activation(torch.tanh, torch.tanh_, torch.ops.aten.tanh_backward),
 }

@@ -106,13 +106,41 @@ class Blocks:
         Rows per block: a multiple of the batch size.
     order : NoiseSource or None
         Makes the orders. None keeps the order of the rows.
+
+    Attributes
+    ----------
+    kinds : tuple of Tensor of int64
+        One member of each kind, which is to have the same rows in the same order, and the kind of
+        each member; of this epoch.
     """
 
     def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
         self.rows, self.block_size, self.order = rows, block_size, order
 
+    def _kinds(self) -> tuple[Tensor, Tensor]:
+        device = self.rows.x.device
+        stream = None if self.order is None else self.order.stream
+        starts = None if self.rows.owned is None else self.rows.owned[:, 0]
+        marks = [values for values in (stream, starts) if values is not None]
+        if not marks:
+            return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
+        _, kind = torch.unique(torch.stack(marks), dim=1, return_inverse=True)
+        one = kind.new_empty(int(kind.max()) + 1)
+        return one.scatter_(0, kind, torch.arange(len(kind), device=device)), kind
+
+    def take(self, x: Tensor, index: Tensor) -> Tensor:
+        """``x[index]`` for a part of a block, several times faster.
+
+        Members that share rows and orders get copies of what was taken once.
+        """
+        one, kind = self.kinds
+        few = index if len(one) == len(index) else index[one]
+        taken = x.index_select(0, few.flatten()).view(*few.shape, -1)
+        return taken if few is index else taken.index_select(0, kind)
+
     def __iter__(self) -> Iterator[Tensor]:
         n_rows, owned = len(self.rows), self.rows.owned
+        self.kinds = self._kinds()
         if self.order is None:
             order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
         else:

@@ -12,7 +12,6 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
-from torch.optim.adam import adam
 
 from .backprop import Backprop
 from .elastic_net import ElasticNet
@@ -230,11 +229,11 @@ class SteppingNet(NeuralNet):
         """Batches of a block with their noise, if the noise is made for many at once."""
         size, n_members = self.batch_size_, len(self.module_.members)
         if self.backprop_ is None:
-            parts = _take(x, index).expand(n_members, -1, -1).split(size, 1)
+            parts = self.blocks_.take(x, index).expand(n_members, -1, -1).split(size, 1)
             return zip(parts, repeat(None, len(parts)), strict=True)
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         if part >= index.shape[1]:
-            return self.backprop_.batches(_take(x, index), size, self.noise_)
+            return self.backprop_.batches(self.blocks_.take(x, index), size, self.noise_)
         return self._batches_in_parts(self.backprop_, x, index, part)
 
     def _batches_in_parts(
@@ -242,7 +241,7 @@ class SteppingNet(NeuralNet):
     ) -> Iterator[tuple]:
         noise = BlockNoise(self.noise_, index.shape[1])
         for part in index.split(size, 1):
-            yield from backprop.batches(_take(x, part), self.batch_size_, noise)
+            yield from backprop.batches(self.blocks_.take(x, part), self.batch_size_, noise)
             noise.advance(part.shape[1])
 
     def _notified_step(self, batch: tuple) -> dict:
@@ -284,7 +283,7 @@ class SteppingNet(NeuralNet):
         return {"y_pred": raw}
 
     def _step(self) -> None:
-        """The optimizer's step. Adam's is called below the wrappers that double its time."""
+        """The optimizer's step; Adam's without the wrappers, which take four times as long."""
         optimizer, flat = self.optimizer_, self.flat_
         state = optimizer.state.get(flat.values)
         # Torch's schedulers replace the method, and count on being called.
@@ -293,20 +292,20 @@ class SteppingNet(NeuralNet):
             return
         (group,) = optimizer.param_groups
         beta1, beta2 = group["betas"]
-        adam(
+        state["step"].add_(1)
+        torch._fused_adam_(
             [flat.detached],
             [flat.gradient],
             [state["exp_avg"]],
             [state["exp_avg_sq"]],
             [],
             [state["step"]],
-            fused=True,
-            amsgrad=False,
+            lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
-            lr=group["lr"],
             weight_decay=group["weight_decay"],
             eps=group["eps"],
+            amsgrad=False,
             maximize=False,
         )
 
@@ -320,11 +319,6 @@ class SteppingNet(NeuralNet):
         for linear in self.module_.linears:
             linear.add_kl_gradient(self.kl_factors_, self.noise_)
         return raw.detach()
-
-
-def _take(x: Tensor, index: Tensor) -> Tensor:
-    """``x[index]`` for an index of two dimensions, several times faster."""
-    return x.index_select(0, index.flatten()).view(*index.shape, -1)
 
 
 def listens_to_batches(callback: Callback) -> bool:

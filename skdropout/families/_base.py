@@ -233,13 +233,6 @@ class MultiplicativeLinear(NoisyLinear):
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         """Noise for every draw and input, shape ``(members, n_draws, n_in)``, float32."""
 
-    def kept_gain(self) -> Tensor | None:
-        """What each kept input is multiplied by, ``(members, 1, 1)``; None if the noise is no mask.
-
-        A mask is zero or this number.
-        """
-        return None
-
     def gain(self, n_rows: int, source: NoiseSource) -> Tensor | None:
         """The noise of a training pass, None where there is none."""
         return self.training_gain(n_rows, source) if self.noisy else None

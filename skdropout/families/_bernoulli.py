@@ -37,8 +37,24 @@ class BernoulliLinear(MultiplicativeLinear):
         """The rounded rate of each member."""
         return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
+    def run_length(self) -> int:
+        """How many members beside each other have one rate, if it is as many for each rate.
+
+        So it is in a grid of rates and folds. Otherwise 1.
+        """
+        _, lengths = torch.unique_consecutive(self.threshold, return_counts=True)
+        return int(lengths[0]) if (lengths == lengths[0]).all() else 1
+
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        bits, threshold = source.bits(n_rows, self.weight.shape[1]), self.threshold
+        return self.masks(n_rows, source, 1)
+
+    def masks(self, n_rows: int, source: NoiseSource, run: int) -> Tensor:
+        """`training_gain` of the first member of each run of `run` members.
+
+        Shape ``(members / run, n_rows, n_in)``. With a `run` above 1 all members share one stream.
+        """
+        bits = source.bits(n_rows, self.weight.shape[1])
+        threshold, scale = self.threshold[::run], self.scale[::run]
         members = max(bits.shape[0], threshold.shape[0])
         if bits.shape[0] < members:
             # One block of bits for all: floats are compared faster, once they are floats.
@@ -47,10 +63,7 @@ class BernoulliLinear(MultiplicativeLinear):
         keep = torch.empty(
             members, *bits.shape[1:], dtype=self.weight.dtype, device=self.weight.device
         )
-        return torch.ge(bits, threshold, out=keep).mul_(self.scale)
-
-    def kept_gain(self) -> Tensor:
-        return self.scale
+        return torch.ge(bits, threshold, out=keep).mul_(scale)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         n_in = self.weight.shape[1]
