@@ -237,21 +237,28 @@ class _RectifiedMap(_MultiplicativeMap):
 
     def __init__(self, linear: BernoulliLinear) -> None:
         super().__init__(linear)
-        self.masks, self.run = linear.masks, linear.run_length()
+        self.masks, self.kinds = linear.masks, linear.kinds
         self.scale = self.lean(linear.scale)
+        self.shared: tuple[Tensor, Tensor] | None = None
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        # Members of one rate that read the same bits have one mask.
-        run = self.run if source.stream is None else 1
-        return self.masks(n_rows, source, run) if self.linear.noisy else None
+        if not self.linear.noisy:
+            return None
+        if self.single:
+            return self.masks(n_rows, source)
+        # Members that share bits and the rate share a mask, which is made once. Parts of a block
+        # have other sources, but the same streams.
+        if self.shared is None:
+            self.shared = self.kinds(source)
+        one, kind = self.shared
+        if len(one) == len(kind):
+            return self.masks(n_rows, source)
+        return self.masks(n_rows, source, one).index_select(0, kind)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
         # The activation has made x for this map only.
-        if noise is not None and len(noise) < len(x):
-            x.view(len(noise), -1, *x.shape[1:]).mul_(noise.unsqueeze(1))
-        elif noise is not None:
-            x.mul_(noise)
-        return self.plain(x), (x, noise)
+        inputs = x if noise is None else x.mul_(noise)
+        return self.plain(inputs), (inputs, noise)
 
     def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
         if kept[1] is not None:

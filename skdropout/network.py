@@ -283,16 +283,20 @@ class Stack(nn.Module):
         """
         return torch.stack([linear.kl(source) for linear in self.linears]).sum(0)
 
-    def kl_factors(self, n_rows: int) -> list[float]:
+    def kl_factors(self, n_rows: int | Sequence[int]) -> list[float]:
         """What one nat of each member's KL costs in this epoch, in nats per row.
 
         Parameters
         ----------
-        n_rows : int
+        n_rows : int, or one for each member
             Rows of the training call: the sum of the sample weights.
         """
         families = [member.family for member in self.members]
-        return [family.kl_factor(self.n_epochs) / (family.n_train or n_rows) for family in families]
+        counts = [n_rows] * len(families) if isinstance(n_rows, int) else n_rows
+        return [
+            family.kl_factor(self.n_epochs) / (family.n_train or count)
+            for family, count in zip(families, counts, strict=True)
+        ]
 
     @property
     def noisy(self) -> bool:

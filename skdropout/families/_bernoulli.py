@@ -37,24 +37,31 @@ class BernoulliLinear(MultiplicativeLinear):
         """The rounded rate of each member."""
         return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
-    def run_length(self) -> int:
-        """How many members beside each other have one rate, if it is as many for each rate.
+    def kinds(self, source: NoiseSource) -> tuple[Tensor, Tensor]:
+        """Members whose masks are the same, because they share bits and the rate.
 
-        So it is in a grid of rates and folds. Otherwise 1.
+        Returns
+        -------
+        one : Tensor of int64
+            One member of each kind.
+        kind : Tensor of int64 of shape (members,)
+            The kind of each.
         """
-        _, lengths = torch.unique_consecutive(self.threshold, return_counts=True)
-        return int(lengths[0]) if (lengths == lengths[0]).all() else 1
+        marks = self.threshold.flatten().long()
+        if source.stream is not None:
+            marks = marks + source.stream * 2 * _LEVELS
+        distinct, kind = torch.unique(marks, return_inverse=True)
+        members = torch.arange(len(kind), device=kind.device)
+        return torch.empty_like(distinct).scatter_(0, kind, members), kind
 
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        return self.masks(n_rows, source, 1)
+        return self.masks(n_rows, source)
 
-    def masks(self, n_rows: int, source: NoiseSource, run: int) -> Tensor:
-        """`training_gain` of the first member of each run of `run` members.
-
-        Shape ``(members / run, n_rows, n_in)``. With a `run` above 1 all members share one stream.
-        """
-        bits = source.bits(n_rows, self.weight.shape[1])
-        threshold, scale = self.threshold[::run], self.scale[::run]
+    def masks(self, n_rows: int, source: NoiseSource, some: Tensor | None = None) -> Tensor:
+        """`training_gain` of some members only: ``(those members, n_rows, n_in)``."""
+        bits = source.bits(n_rows, self.weight.shape[1], some=some)
+        given = self.threshold, self.scale
+        threshold, scale = given if some is None else (values[some] for values in given)
         members = max(bits.shape[0], threshold.shape[0])
         if bits.shape[0] < members:
             # One block of bits for all: floats are compared faster, once they are floats.
