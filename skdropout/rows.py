@@ -142,13 +142,13 @@ class Blocks:
         return one.scatter_(0, kind, torch.arange(len(kind), device=device)), kind
 
     def take(self, x: Tensor, index: Tensor) -> Tensor:
-        """``x[index]`` for a part of a block, several times faster.
+        """``x[index]`` for a part of a block, several times faster; the same for targets.
 
         Members that share rows and orders get copies of what was taken once.
         """
         one, kind = self.kinds
-        few = index if len(one) == len(index) else index[one]
-        taken = x.index_select(0, few.flatten()).view(*few.shape, -1)
+        few = index if len(one) == len(index) else index.index_select(0, one)
+        taken = x.index_select(0, few.flatten()).view(*few.shape, *x.shape[1:])
         return taken if few is index else taken.index_select(0, kind)
 
     def __iter__(self) -> Iterator[Tensor]:

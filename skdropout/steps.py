@@ -188,7 +188,7 @@ class SteppingNet(NeuralNet):
         scale = self.criterion_.gradient_scale()
         self.gradient_scale_ = None if scale is None else self.flat_.by_member(scale)
         for index in blocks:
-            y, weight = rows.y[index], blocks.weight(index)
+            y, weight = blocks.take(rows.y, index), blocks.weight(index)
             # What the steps return is looked at a block at a time: it spares each step that.
             steps = self._train_block(rows.x, index, y, weight)
             raw = torch.cat([step["y_pred"] for step in steps], 1)
