@@ -335,7 +335,8 @@ def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
 
 def test_folds_of_unequal_size_share_a_stack(two_classes, counted):
     X, y = (values[:118] for values in two_classes)
-    both(quick(DropoutMLPClassifier), {"dropout_rate": RATES}, X, y, cv=KFold(5), refit=False)
+    network = quick(DropoutMLPClassifier, batch_size=32)
+    both(network, {"dropout_rate": RATES}, X, y, cv=KFold(5), refit=False)
     assert counted == [15] + 15 * [1]
 
 
