@@ -88,11 +88,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
         ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
         stop.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.003
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
-    max_iter : int, default=200
+    max_iter : int, default=400
         Largest number of epochs.
     shuffle : bool, default=True
         Order the rows anew in each epoch.
@@ -123,7 +123,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Multiply the predictive standard deviation by one number for each output, such that 90 %
@@ -265,8 +265,10 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     alpha: float = 0.02
     calibrate: bool = True
     learning_rate: str = "cooldown"
-    learning_rate_init: float = 0.01
+    learning_rate_init: float = 0.003
     loss: str = "squared_error"
+    max_iter: int = 400
+    n_iter_no_change: float = 20
     noise: str = "homoscedastic"
     normalize_y: bool = True
 
