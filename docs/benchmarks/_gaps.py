@@ -17,17 +17,10 @@ from skdropout import DropoutMLPRegressor
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "rate 0.3": {"dropout_rate": 0.3},
-    "gaussian, rate 0.3": {"dropout": "gaussian", "dropout_rate": 0.3},
     "bayes_by_backprop": {"dropout": "bayes_by_backprop"},
-    "variational": {"dropout": "variational"},
     "5 members": {"n_members": 5},
     "5 members, no dropout": {"n_members": 5, "dropout": None},
     "5 members, two layers of 50": {"n_members": 5, "hidden_layer_sizes": (50, 50)},
-    "5 members, two layers of 50, no dropout": {
-        "n_members": 5,
-        "hidden_layer_sizes": (50, 50),
-        "dropout": None,
-    },
 }
 
 
