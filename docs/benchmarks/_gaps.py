@@ -16,11 +16,9 @@ from skdropout import DropoutMLPRegressor
 # What might know better than one network with Bernoulli dropout that it was not told.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": {},
-    "rate 0.3": {"dropout_rate": 0.3},
     "bayes_by_backprop": {"dropout": "bayes_by_backprop"},
     "5 members": {"n_members": 5},
     "5 members, no dropout": {"n_members": 5, "dropout": None},
-    "5 members, two layers of 50": {"n_members": 5, "hidden_layer_sizes": (50, 50)},
 }
 
 
