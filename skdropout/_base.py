@@ -175,6 +175,8 @@ class DropoutMLP(CalibratedInFit, ABC):
                 net = copy.deepcopy(self.net_)
             else:
                 net = self._make_job(rows, None, new_seed(self.random_state)).net()
+            # One pass has no second half to learn in what is held constant in the first.
+            net.criterion.release()
             self._train(net, rows, epochs=1)
         return self
 

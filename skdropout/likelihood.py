@@ -16,7 +16,7 @@ _SMALLEST_VARIANCE = 1e-6
 # Largest logarithm of a predicted variance over the common scale, and the power of the variance
 # that weighs a row's mean while training. Both were chosen on the training parts of public tables.
 _SHAPE_BOUND = 3.0
-_BETA = 0.5
+_BETA = 0.25
 
 
 class Likelihood(nn.Module, ABC):
@@ -79,6 +79,16 @@ class Likelihood(nn.Module, ABC):
     def epoch_end(self) -> None:
         """Set what has a closed form from the rows that were observed."""
 
+    @abstractmethod
+    def release(self, members: Tensor | None = None) -> None:
+        """Let members learn what was held constant until their mean is fitted, if anything is.
+
+        Parameters
+        ----------
+        members : Tensor of bool of shape (members,), default=None
+            None is all of them.
+        """
+
 
 class _NothingClosedForm(Likelihood):
     """A likelihood without parameters of its own."""
@@ -90,6 +100,9 @@ class _NothingClosedForm(Likelihood):
         return
 
     def epoch_end(self) -> None:
+        return
+
+    def release(self, members: Tensor | None = None) -> None:
         return
 
 
@@ -230,6 +243,9 @@ class GaussianLikelihood(Likelihood):
         self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
         self._n_rows = 0.0
 
+    def release(self, members: Tensor | None = None) -> None:
+        return
+
     def _mean_over_rows(self, total: Tensor) -> Tensor:
         mean = total / self._n_rows
         total.zero_()
@@ -250,32 +266,46 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
     interpolates.
 
     The likelihood's gradient of the mean is divided by the variance, so rows with a large
-    variance at first would never be fitted. `objective` multiplies it with the square root of the
+    variance at first would never be fitted. `objective` multiplies it with the fourth root of the
     variance, held fixed (after Seitzer et al. 2022, who weigh the variance's gradient too).
+
+    That alone does not keep rows that are merely fitted late from being taken for noisy ones. So
+    the shape can be held constant until `release`: training is then that of `GaussianLikelihood`.
 
     Parameters
     ----------
     n_members, n_outputs : int
+    held : bool, default=False
+        Hold the shape until `release`.
 
     Attributes
     ----------
     scale : Tensor of shape (members, 1, n_outputs)
         Common scale of the variances.
+    released : Tensor of shape (members, 1, 1)
+        One for members whose variance differs from row to row, zero while it is held.
     """
 
     scale: Tensor
+    released: Tensor
     _variances: Tensor
 
-    def __init__(self, n_members: int, n_outputs: int) -> None:
+    def __init__(self, n_members: int, n_outputs: int, held: bool = False) -> None:
         super().__init__(n_members, n_outputs)
         self.n_raw = 2 * n_outputs
         self.register_buffer("scale", torch.ones_like(self.variance))
         self.register_buffer("_variances", torch.zeros_like(self.variance))
+        released = torch.full((n_members, 1, 1), 0.0 if held else 1.0, dtype=torch.float32)
+        self.register_buffer("released", released)
 
-    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+    def release(self, members: Tensor | None = None) -> None:
+        self.released[slice(None) if members is None else members] = 1.0
+
+    @staticmethod
+    def _split(raw: Tensor, released: Tensor) -> tuple[Tensor, Tensor]:
         """Means, and logarithms of the variances over the scale."""
         mean, shape = raw.chunk(2, -1)
-        return mean, (shape / _SHAPE_BOUND).tanh() * _SHAPE_BOUND
+        return mean, (shape / _SHAPE_BOUND).tanh() * (_SHAPE_BOUND * released)
 
     def _neg_log_densities(self, mean: Tensor, shape: Tensor, y: Tensor) -> Tensor:
         """Negative log densities of the outputs, ``(members, rows, n_outputs)``."""
@@ -283,18 +313,18 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         return 0.5 * (squares + shape + (2 * math.pi * self.scale).log())
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
-        return self._neg_log_densities(*self._split(raw), y).sum(-1)
+        return self._neg_log_densities(*self._split(raw, self.released), y).sum(-1)
 
     def objective(self, raw: Tensor, y: Tensor) -> Tensor:
-        mean, shape = self._split(raw)
+        mean, shape = self._split(raw, self.released)
         weighed = self._neg_log_densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
         return (weighed + self._neg_log_densities(mean.detach(), shape, y)).sum(-1)
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        mean, shape = self._split(raw)
+        mean, shape = self._split(raw, self.released)
         residual = mean - y
         of_mean = residual * ((_BETA - 1) * shape).exp() / self.scale
-        slope = 1 - (shape / _SHAPE_BOUND).square()
+        slope = self.released * (1 - (shape / _SHAPE_BOUND).square())
         of_shape = 0.5 * slope * (1 - residual.square() * (-shape).exp() / self.scale)
         return torch.cat([of_mean, of_shape], -1)
 
@@ -302,7 +332,7 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         return self.scale.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
-        mean, shape = self._split(raw)
+        mean, shape = self._split(raw, self.released)
         self._add_rows(self._squares, (mean - y).square() * (-shape).exp(), weight)
         self._add_rows(self._variances, shape.exp(), weight)
         self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
@@ -313,7 +343,7 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         self._n_rows = 0.0
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
-        mean, shape = self._split(raw)
+        mean, shape = self._split(raw, self.released[member].to(raw.dtype))
         std = (shape * 0.5).exp() * self.scale[member].sqrt().to(raw.dtype)
         return Independent(Normal(mean, std, validate_args=False), 1, validate_args=False)
 

@@ -25,8 +25,6 @@ from .likelihood import (
 )
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
 
-_GAUSSIAN = {"homoscedastic": GaussianLikelihood, "heteroscedastic": HeteroscedasticLikelihood}
-
 
 @dataclass(eq=False, repr=False)
 class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
@@ -90,11 +88,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
         ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
         stop.
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.003
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
-    max_iter : int, default=200
+    max_iter : int, default=400
         Largest number of epochs.
     shuffle : bool, default=True
         Order the rows anew in each epoch.
@@ -125,7 +123,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Multiply the predictive standard deviation by one number for each output, such that 90 %
@@ -217,10 +215,12 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     The likelihood is normal. With ``noise="homoscedastic"`` its variance has a closed form given
     the network, the mean squared residual of the noisy passes, and is set to it at the end of each
     epoch. With ``noise="heteroscedastic"`` the network has a second output for each column of `y`,
-    the logarithm of the variance over a common scale of that closed form, within +-3; while
-    training each row is weighed by a power of its variance, so that rows that are noisy at first
-    are fitted too. A prediction's variance is the draws' variance plus this noise. `log_prob` is
-    the log density of the mixture over the draws, per unit of y.
+    the logarithm of the variance over a common scale of that closed form, within +-3. With
+    ``learning_rate="cooldown"`` it learns that while the steps fall. Until then the noise is
+    constant, so that rows that are merely fitted late are not taken for noisy ones. Each row is
+    weighed by a power of its variance besides, so that rows that are noisy at first are fitted
+    too. A prediction's variance is the draws' variance plus this noise. `log_prob` is the log
+    density of the mixture over the draws, per unit of y.
 
     Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
     the inputs first, as for any network.
@@ -265,15 +265,17 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     alpha: float = 0.02
     calibrate: bool = True
     learning_rate: str = "cooldown"
-    learning_rate_init: float = 0.01
+    learning_rate_init: float = 0.003
     loss: str = "squared_error"
+    max_iter: int = 400
+    n_iter_no_change: float = 20
     noise: str = "homoscedastic"
     normalize_y: bool = True
 
     _parameter_constraints: ClassVar[dict] = {
         **PredictiveDistribution._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
-        "noise": [StrOptions(set(_GAUSSIAN))],
+        "noise": [StrOptions({"homoscedastic", "heteroscedastic"})],
         "normalize_y": ["boolean"],
     }
 
@@ -375,7 +377,10 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         if self.loss == "poisson":
             means = torch.from_numpy(self._mean_count.astype(np.float32))
             return PoissonLikelihood(self.n_members, means)
-        return _GAUSSIAN[self.noise](self.n_members, self.n_outputs_)
+        if self.noise == "homoscedastic":
+            return GaussianLikelihood(self.n_members, self.n_outputs_)
+        held = self.learning_rate == "cooldown"
+        return HeteroscedasticLikelihood(self.n_members, self.n_outputs_, held)
 
     # ---- prediction ----------------------------------------------------------------------
 

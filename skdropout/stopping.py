@@ -148,7 +148,8 @@ class Cooldown:
     """Steps of one size until learning stalls or half of the epochs are over, then smaller ones.
 
     They fall on a straight line towards zero, during as many epochs as there were until then.
-    Training ends there: at `n_epochs` at the latest. Each member does so by itself.
+    Training ends there: at `n_epochs` at the latest. Each member does so by itself. What its
+    likelihood held constant until then, it learns while the steps fall.
 
     Parameters
     ----------
@@ -179,6 +180,7 @@ class Cooldown:
         left = np.maximum(self.left_, 1)
         if (self.left_ > 0).any():
             net.slow_down(np.where(self.left_ > 0, left / (left + 1), 1.0))
+            net.criterion_.release(torch.from_numpy(self.left_ > 0))
         return self.left_ == 0
 
     def select(self, kept: np.ndarray) -> None:

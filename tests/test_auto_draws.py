@@ -30,7 +30,9 @@ CHECKS = {
 def checks():
     """Those that predict; fitting is the same for every `n_draws`."""
     for estimator_class in ESTIMATORS:
-        for estimator, check in estimator_checks_generator(estimator_class(n_draws="auto")):
+        for estimator, check in estimator_checks_generator(
+            estimator_class(n_draws="auto", calibrate=False)
+        ):
             name = getattr(check, "func", check).__name__
             if name in CHECKS:
                 yield pytest.param(estimator, check, id=f"{estimator_class.__name__}-{name}")

@@ -22,6 +22,8 @@ DIFFERENT_DEFAULTS = {
     "dropout_rate",
     "learning_rate",
     "learning_rate_init",
+    "max_iter",
+    "n_iter_no_change",
 }
 # Parameters that do something else in each.
 DIFFERENT_WORDS = {"batch_size", "calibrate"}

@@ -29,6 +29,14 @@ def _heteroscedastic():
     return likelihood
 
 
+def _half_released():
+    """The second member's variance differs from row to row, the first one's does not yet."""
+    likelihood = HeteroscedasticLikelihood(MEMBERS, 3, held=True)
+    likelihood.scale.copy_(_gaussian().variance)
+    likelihood.release(torch.tensor([False, True]))
+    return likelihood
+
+
 def _cases():
     generator = torch.Generator().manual_seed(0)
     binary = torch.randint(2, (1, ROWS), generator=generator).float()
@@ -40,6 +48,7 @@ def _cases():
         (CategoricalLikelihood(4), classes),
         (_gaussian(), real),
         (_heteroscedastic(), real),
+        (_half_released(), real),
         (PoissonLikelihood(MEMBERS, torch.tensor([0.5, 1.0, 4.0])), counts),
     ]
 
@@ -61,6 +70,7 @@ def _log_prob(likelihood, raw, y, member):
         return Poisson(raw.exp() * likelihood.means[member]).log_prob(y).sum(-1)
     if isinstance(likelihood, HeteroscedasticLikelihood):
         mean, shape = raw[..., :3], 3 * (raw[..., 3:] / 3).tanh()
+        shape = shape if likelihood.released[member].item() else torch.zeros_like(shape)
         std = (likelihood.scale[member] * shape.exp()).sqrt()
         return Normal(mean, std).log_prob(y.expand(mean.shape)).sum(-1)
     std = likelihood.variance[member, 0].sqrt()
@@ -156,14 +166,14 @@ def test_interpolation_does_not_drive_the_variance_to_zero():
     assert math.isfinite(likelihood.loss(torch.zeros(1, 4, 1), torch.zeros(1, 4, 1)).sum())
 
 
-def test_the_heteroscedastic_gradient_weighs_the_mean_by_the_root_of_the_variance():
+def test_the_heteroscedastic_gradient_weighs_the_mean_by_a_root_of_the_variance():
     likelihood = HeteroscedasticLikelihood(1, 1)
     raw = torch.tensor([[[0.3, 1.2], [-0.5, -2.0]]], requires_grad=True)
     y = torch.tensor([[[1.0], [0.2]]])
     (exact,) = torch.autograd.grad(likelihood.loss(raw, y).sum(), raw)
     ours = likelihood.gradient(raw.detach(), y)
-    std = (1.5 * (raw[..., 1] / 3).tanh()).exp()
-    torch.testing.assert_close(ours[..., 0], exact[..., 0] * std.detach())
+    root = (0.25 * 3 * (raw[..., 1] / 3).tanh()).exp()
+    torch.testing.assert_close(ours[..., 0], exact[..., 0] * root.detach())
     torch.testing.assert_close(ours[..., 1], exact[..., 1])
 
 

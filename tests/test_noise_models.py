@@ -39,6 +39,7 @@ def fits():
             (50,),
             noise="heteroscedastic",
             dropout="bayes_by_backprop",
+            learning_rate_init=0.01,
             max_iter=max_iter,
             calibrate=False,
             random_state=0,

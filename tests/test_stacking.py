@@ -122,6 +122,20 @@ def test_a_member_that_stops_is_as_if_it_had_been_alone(two_classes, early_stopp
         assert net.converged_.all() == alone.converged_.all()
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_each_member_learns_the_noise_when_its_own_steps_fall(real_target, early_stopping):
+    differences = [{"learning_rate_init": rate} for rate in (0.03, 0.01, 1e-4)]
+    options = {"noise": "heteroscedastic", "learning_rate": "cooldown", "tol": 0.1}
+    options |= {"n_iter_no_change": 2, "early_stopping": early_stopping, "max_iter": 30}
+    models = _models(DropoutMLPRegressor, differences, **options)
+    nets = _together(models, [real_target] * 3)
+    assert len({len(net.history) for net in nets}) > 1
+    for net, model in zip(nets, models, strict=True):
+        alone = _alone(model, real_target)
+        _assert_equal(net, alone)
+        assert early_stopping or alone.criterion_.released.all()
+
+
 @pytest.mark.parametrize("learning_rate", ["adaptive", "invscaling"])
 def test_schedules_of_the_step_size(two_classes, learning_rate):
     differences = [{"learning_rate_init": rate} for rate in (0.3, 0.1, 1e-4)]

@@ -85,6 +85,23 @@ def test_the_best_weights_are_restored(two_classes, estimator_class, normalizati
     assert model.log_prob(X_val, y_val).mean() + scale == pytest.approx(best, abs=1e-4)
 
 
+@pytest.mark.parametrize("max_iter", [4, 60])
+def test_the_noise_is_restored_with_the_weights(max_iter):
+    """Constant or not, as it was in the best epoch."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    y = X[:, 0] + (0.6 + 0.5 * X[:, 0]) * rng.standard_normal(300)
+    model = DropoutMLPRegressor(noise="heteroscedastic", max_iter=max_iter, **STOPPING)
+    model.set_params(learning_rate="cooldown", calibrate=False)
+    X, X_val, y, y_val = _split(X, y)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    score = model.log_prob(X_val, y_val).mean() + np.log(y.std())
+    assert score == pytest.approx(model.best_validation_score_, abs=1e-4)
+    best = np.argmax(model.validation_scores_)
+    released = model.net_.criterion_.released.item()
+    assert released == (best >= len(model.validation_scores_) // 2)
+
+
 def test_each_member_keeps_its_own_best_weights(two_classes):
     X, X_val, y, y_val = _split(*two_classes)
     options = {"hidden_layer_sizes": (30,), "n_iter_no_change": 8, **STOPPING}

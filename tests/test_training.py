@@ -33,8 +33,10 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
     weights = [module.weight for module in network if isinstance(module, torch.nn.Linear)]
     weight = np.ones(len(X)) if weight is None else weight / weight.mean()
     tensors = [torch.as_tensor(values, dtype=torch.float64) for values in (X, y, weight)]
-    curve = []
-    for _ in range(model.max_iter):
+    objective, curve = getattr(loss_function, "objective", loss_function), []
+    for epoch in range(model.max_iter):
+        for group in optimizer.param_groups:
+            group["lr"] = model.learning_rate_init * _step_factor(model, epoch)
         batches = zip(*(values.split(model.batch_size) for values in tensors), strict=True)
         raws, losses = [], []
         for x, target_, w in batches:
@@ -46,13 +48,20 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
             optimizer.zero_grad()
             # The regressor's steps are those of the squared error.
             scale = getattr(loss_function, "variance", 1)
-            ((loss.mean() + penalty / len(x)) * scale).backward()
+            (((objective(raw, target_) * w).mean() + penalty / len(x)) * scale).backward()
             optimizer.step()
             raws.append(raw.detach())
             losses.append(loss.detach())
         curve.append(torch.cat(losses).mean().item())
         loss_function.epoch_end(torch.cat(raws), *tensors[1:])
     return curve
+
+
+def _step_factor(model, epoch):
+    """The cooldown written out: a straight line to zero in the second half of the epochs."""
+    if model.learning_rate != "cooldown":
+        return 1.0
+    return min(1.0, (model.max_iter - epoch) / (model.max_iter // 2 + 1))
 
 
 class _BinaryLoss:
@@ -76,6 +85,33 @@ class _GaussianLoss:
 
     def epoch_end(self, raw, y, weight):
         self.variance = ((raw[:, 0] - y).square() * weight).sum() / weight.sum()
+
+
+class _HeteroscedasticLoss(_GaussianLoss):
+    """With a constant shape of the noise for so many epochs."""
+
+    def __init__(self, n_held):
+        self.n_held = n_held
+
+    def _normal(self, raw):
+        log_variance = 3 * (raw[:, 1] / 3).tanh() if self.n_held <= 0 else raw[:, 1] * 0
+        return torch.distributions.Normal(raw[:, 0], (self.variance * log_variance.exp()).sqrt())
+
+    def __call__(self, raw, y):
+        return -self._normal(raw).log_prob(y)
+
+    def objective(self, raw, y):
+        normal = self._normal(raw)
+        mean, std = normal.mean, normal.stddev
+        of_mean = -torch.distributions.Normal(mean, std.detach()).log_prob(y)
+        of_std = -torch.distributions.Normal(mean.detach(), std).log_prob(y)
+        return of_mean * (std.detach() ** 2 / self.variance) ** 0.25 + of_std
+
+    def epoch_end(self, raw, y, weight):
+        normal = self._normal(raw)
+        ratios = (y - normal.mean).square() / (normal.variance / self.variance)
+        self.variance = (ratios * weight).sum() / weight.sum()
+        self.n_held -= 1
 
 
 def _start(model, X, y):
@@ -127,6 +163,45 @@ def test_training_without_noise_is_a_plain_loop(
     _assert_same_networks(model, network)
     penalty = model.loss_ - curve[-1]
     assert penalty >= -1e-4 if alpha else abs(penalty) < 1e-4
+
+
+@pytest.mark.parametrize("learning_rate", ["cooldown", "constant"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_shape_of_the_noise_is_learned_while_the_steps_fall(
+    real_target, weighted, learning_rate
+):
+    """Against a plain loop; without a cooldown it is learned from the start."""
+    X, y = real_target
+    weight = np.random.default_rng(0).uniform(0.2, 3, len(X)) if weighted else None
+    model = DropoutMLPRegressor(
+        (7, 6),
+        activation="tanh",
+        dropout=None,
+        noise="heteroscedastic",
+        alpha=0.1,
+        batch_size=32,
+        learning_rate=learning_rate,
+        max_iter=8,
+        shuffle=False,
+        calibrate=False,
+        random_state=3,
+    )
+    network = _start(model, X, y)
+    _train(model, X, y, sample_weight=weight)
+    mean = np.average(y, weights=weight)
+    scaled = (y - mean) / np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    loss_function = _HeteroscedasticLoss(4 if learning_rate == "cooldown" else 0)
+    curve = _plain_loop(model, network, X, scaled, loss_function, weight)
+    _assert_same_networks(model, network)
+    # What is reported is the likelihood of the model that is trained, held or not.
+    np.testing.assert_allclose(model.loss_terms_["likelihood"], curve, rtol=1e-4)
+
+
+def test_single_passes_learn_the_shape_of_the_noise(real_target):
+    model = DropoutMLPRegressor(noise="heteroscedastic", random_state=0).partial_fit(*real_target)
+    for _ in range(5):
+        model.partial_fit(*real_target)
+    assert np.ptp(model.predict_uncertainty(real_target[0]).aleatoric) > 0
 
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
