@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 # Nodes of the trapezoid rule that stands in for the integral where there is no formula, in
 # standard deviations. For a smooth function its error falls exponentially with the spacing.
 _NODES = np.linspace(-5.25, 5.25, 31)
+_LOG2_PEAK = -0.5 * math.log2(2 * math.pi)
 
 
 class Noise(NamedTuple):
@@ -20,16 +21,13 @@ class Noise(NamedTuple):
 
     Attributes
     ----------
-    variance : Tensor
-        Of the activated value.
-    residual : Tensor
-        The part of it that no straight line in the Gaussian input explains.
+    explained : Tensor
+        The part of the variance that a straight line in the Gaussian input explains.
     slope, squared_slope, curvature : Tensor
         Expectations of the activation's derivative, of its square and of the second derivative.
     """
 
-    variance: Tensor
-    residual: Tensor
+    explained: Tensor
     slope: Tensor
     squared_slope: Tensor
     curvature: Tensor
@@ -40,32 +38,37 @@ class Units(NamedTuple):
 
     Attributes
     ----------
-    mean, second, third, fourth : Tensor
+    mean, second : Tensor
+    higher : callable
+        Returns the third and the fourth. They are needed only between two random layers.
     noise : Noise or None
         None where the units are the same in every draw.
     """
 
     mean: Tensor
     second: Tensor
-    third: Tensor
-    fourth: Tensor
+    higher: Callable[[], tuple[Tensor, Tensor]]
     noise: Noise | None = None
+
+    @property
+    def variance(self) -> Tensor:
+        """Of random units."""
+        return torch.addcmul(self.second, self.mean, self.mean, value=-1).clamp_min_(0)
 
 
 def without_noise(values: Tensor) -> Units:
     """Units that are the same in every draw."""
     second = values.square()
-    return Units(values, second, second * values, second.square())
+    return Units(values, second, lambda: (second * values, second.square()))
 
 
 def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
     second = torch.addcmul(variance, mean, mean)
-    third = mean * torch.add(second, variance, alpha=2)
-    fourth = torch.addcmul(3 * variance * second, mean, third)
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    return Units(mean, second, third, fourth, Noise(variance, zero, one, one, zero))
+    noise = Noise(variance, one, one, zero)
+    return Units(mean, second, lambda: _by_recursion(mean, variance, mean, second), noise)
 
 
 def relu(mean: Tensor, variance: Tensor) -> Units:
@@ -74,49 +77,63 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     The derivative is a step, its expectation the probability of being on. The second derivative
     is a spike at zero, its expectation the density there.
     """
-    std = variance.sqrt().clamp_min_(1e-18 if mean.dtype == torch.float32 else 1e-100)
-    z = mean / std
-    on = torch.special.ndtr(z)
-    bell = z.square_().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
+    inverse = variance.clamp_min(1e-20 if mean.dtype == torch.float32 else 1e-100).rsqrt_()
+    z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
+    on = torch.add(mean.new_tensor(0.5), torch.erf(z), alpha=0.5)
+    # Powers of two, which are faster than those of e: the density of the Gaussian at zero.
+    density = torch.addcmul(mean.new_tensor(_LOG2_PEAK), z, z, value=-math.log2(math.e))
+    density = density.exp2_().mul_(inverse)
     # Far below zero the two terms of each sum cancel, and rounding may leave less than nothing.
-    first = torch.mul(std, bell).addcmul_(mean, on).clamp_min_(0)
+    first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
     spread_on = variance * on
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-    third = torch.mul(variance, first).mul_(2).addcmul_(mean, second).clamp_min_(0)
-    fourth = torch.mul(variance, second).mul_(3).addcmul_(mean, third).clamp_min_(0)
-    spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
-    residual = spread_on.mul_(on).neg_().add_(spread).clamp_min_(0)
-    noise = Noise(spread, residual, on, on, bell.div_(std))
-    return Units(first, second, third, fourth, noise)
+
+    def higher() -> tuple[Tensor, Tensor]:
+        third, fourth = _by_recursion(mean, variance, first, second)
+        return third.clamp_min_(0), fourth.clamp_min_(0)
+
+    return Units(first, second, higher, Noise(spread_on.mul_(on), on, on, density))
+
+
+def _by_recursion(
+    mean: Tensor, variance: Tensor, first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Third and fourth moment, by Stein's lemma."""
+    third = torch.mul(variance, first).mul_(2).addcmul_(mean, second)
+    return third, torch.mul(variance, second).mul_(3).addcmul_(mean, third)
 
 
 def _by_quadrature(
     function: Callable[[Tensor], Tensor], derivatives: Callable[[Tensor], tuple[Tensor, Tensor]]
 ) -> Callable[[Tensor, Tensor], Units]:
     """Moments of a smooth activation, whose derivatives follow from its value."""
-    shares = np.exp(-0.5 * _NODES**2)
-    shares /= shares.sum()
+    weights = np.exp(-0.5 * _NODES**2)
+    nodes, shares = _NODES.tolist(), (weights / weights.sum()).tolist()
+
+    def values(mean: Tensor, std: Tensor) -> Iterator[tuple[Tensor, float]]:
+        for node, share in zip(nodes, shares, strict=True):
+            yield function(torch.add(mean, std, alpha=node)), share
+
+    def higher(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        third, fourth = torch.zeros_like(mean), torch.zeros_like(mean)
+        for value, share in values(mean, std):
+            square = value.square()
+            third.addcmul_(square, value, value=share)
+            fourth.addcmul_(square, square, value=share)
+        return third, fourth
 
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()
-        first, second, third, fourth, slope, squared_slope, curvature = (
-            torch.zeros_like(mean) for _ in range(7)
-        )
-        for node, share in zip(_NODES.tolist(), shares.tolist(), strict=True):
-            value = function(torch.add(mean, std, alpha=node))
+        first, second, slope, squared_slope, curvature = (torch.zeros_like(mean) for _ in range(5))
+        for value, share in values(mean, std):
             first.add_(value, alpha=share)
-            square = value.square()
-            second.add_(square, alpha=share)
-            third.addcmul_(square, value, value=share)
-            fourth.addcmul_(square, square, value=share)
+            second.addcmul_(value, value, value=share)
             one, two = derivatives(value)
             slope.add_(one, alpha=share)
             squared_slope.addcmul_(one, one, value=share)
             curvature.add_(two, alpha=share)
-        spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
-        residual = torch.addcmul(spread, slope.square(), variance, value=-1).clamp_min_(0)
-        noise = Noise(spread, residual, slope, squared_slope, curvature)
-        return Units(first, second, third, fourth, noise)
+        noise = Noise(slope.square().mul_(variance), slope, squared_slope, curvature)
+        return Units(first, second, lambda: higher(mean, std), noise)
 
     return moments
 

@@ -153,11 +153,14 @@ class MomentStack:
         A key of `ACTIVATIONS`.
     inputs : Tensor of int64 or None
         As in `PlainStack`.
+    directions : Tensor of shape (n_directions, raw outputs) or None
+        Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
     """
 
     layers: tuple[MomentLayer, ...]
     activation: str
     inputs: Tensor | None = None
+    directions: Tensor | None = None
 
     @property
     def n_members(self) -> int:

@@ -1,6 +1,7 @@
 """Inference by moments: exact where it says so, near to very many draws elsewhere."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.draws import evaluate
 from skdropout.families import FAMILIES, Bernoulli, Family
 from skdropout.gaussian_outputs import GaussianOutputs, as_points, standard_points
-from skdropout.moments import _MemberLayer, propagate
+from skdropout.moment_maps import MomentMap
+from skdropout.moments import propagate
 from skdropout.network import Architecture, Member, Stack
 from skdropout.uncertainty import entropy_uncertainty, probability_uncertainty
 from tests.randomness import assert_mean, assert_variance
@@ -174,6 +176,21 @@ def test_noise_on_many_inputs():
     assert of_mean < 0.06
 
 
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_directions_of_the_outputs_are_what_they_are_combined_from(family, normalization):
+    stack = _stack(family(), (5, 20, 20, 3), (0.1, 0.2, 0.2), "relu", normalization)
+    _widen(stack)
+    directions = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    mean, covariance = (values[0] for values in _closed_form(stack, ROWS))
+    with torch.inference_mode():
+        asked = replace(stack.moments(), directions=directions)
+        ((_, (ours,)),) = propagate(asked, torch.as_tensor(ROWS))
+    D = directions.numpy()
+    np.testing.assert_allclose(ours.mean, mean @ D.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours.covariance, D @ covariance @ D.T, rtol=1e-9, atol=1e-12)
+
+
 def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     """Without second derivatives the error of lopsided noise is more than twice as large."""
     X, y = real_target
@@ -182,11 +199,11 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     )
     stack, X = model.fit(X, y).net_.module_, X[:30]
     with_curvature, _ = _errors(stack, X)
-    contribution = _MemberLayer.contribution
+    contribution = MomentMap.contribution
     monkeypatch.setattr(
-        _MemberLayer,
+        MomentMap,
         "contribution",
-        lambda self, units, first, second: contribution(self, units, first, None),
+        lambda self, units, spread, first, second: contribution(self, units, spread, first, None),
     )
     without, _ = _errors(stack, X)
     assert without > 2 * with_curvature
