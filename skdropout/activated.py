@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +26,15 @@ class Noise(NamedTuple):
         The part of the variance that a straight line in the Gaussian input explains.
     slope, squared_slope, curvature : Tensor
         Expectations of the activation's derivative, of its square and of the second derivative.
+    value_slope : Tensor
+        Expectation of the activated value times the derivative.
     """
 
     explained: Tensor
     slope: Tensor
     squared_slope: Tensor
     curvature: Tensor
+    value_slope: Tensor
 
 
 class Units(NamedTuple):
@@ -39,15 +43,18 @@ class Units(NamedTuple):
     Attributes
     ----------
     mean, second : Tensor
-    higher : callable
-        Returns the third and the fourth. They are needed only between two random layers.
+    third : callable
+        Returns the third, which is needed only for skewness and between two random layers.
+    fourth : callable
+        Returns the fourth, given the third. It is needed only between two random layers.
     noise : Noise or None
         None where the units are the same in every draw.
     """
 
     mean: Tensor
     second: Tensor
-    higher: Callable[[], tuple[Tensor, Tensor]]
+    third: Callable[[], Tensor]
+    fourth: Callable[[Tensor], Tensor]
     noise: Noise | None = None
 
     @property
@@ -59,23 +66,23 @@ class Units(NamedTuple):
 def without_noise(values: Tensor) -> Units:
     """Units that are the same in every draw."""
     second = values.square()
-    return Units(values, second, lambda: (second * values, second.square()))
+    return Units(values, second, lambda: second * values, lambda third: third * values)
 
 
 def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
-    second = torch.addcmul(variance, mean, mean)
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    noise = Noise(variance, one, one, zero)
-    return Units(mean, second, lambda: _by_recursion(mean, variance, mean, second), noise)
+    noise = Noise(variance, one, one, zero, mean)
+    return _by_recursion(mean, variance, mean, torch.addcmul(variance, mean, mean), noise)
 
 
 def relu(mean: Tensor, variance: Tensor) -> Units:
     """Exact, by Stein's lemma: ``E[h^(n+1)] = mean E[h^n] + n variance E[h^(n-1)]``.
 
     The derivative is a step, its expectation the probability of being on. The second derivative
-    is a spike at zero, its expectation the density there.
+    is a spike at zero, its expectation the density there. Far below zero the terms of the sums
+    cancel, and rounding may leave a little less than nothing.
     """
     inverse = variance.clamp_min(1e-20 if mean.dtype == torch.float32 else 1e-100).rsqrt_()
     z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
@@ -83,24 +90,24 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     # Powers of two, which are faster than those of e: the density of the Gaussian at zero.
     density = torch.addcmul(mean.new_tensor(_LOG2_PEAK), z, z, value=-math.log2(math.e))
     density = density.exp2_().mul_(inverse)
-    # Far below zero the two terms of each sum cancel, and rounding may leave less than nothing.
     first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
     spread_on = variance * on
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-
-    def higher() -> tuple[Tensor, Tensor]:
-        third, fourth = _by_recursion(mean, variance, first, second)
-        return third.clamp_min_(0), fourth.clamp_min_(0)
-
-    return Units(first, second, higher, Noise(spread_on.mul_(on), on, on, density))
+    noise = Noise(spread_on.mul_(on), on, on, density, first)
+    return _by_recursion(mean, variance, first, second, noise)
 
 
 def _by_recursion(
-    mean: Tensor, variance: Tensor, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Third and fourth moment, by Stein's lemma."""
-    third = torch.mul(variance, first).mul_(2).addcmul_(mean, second)
-    return third, torch.mul(variance, second).mul_(3).addcmul_(mean, third)
+    mean: Tensor, variance: Tensor, first: Tensor, second: Tensor, noise: Noise
+) -> Units:
+    """With the third and fourth moment by Stein's lemma."""
+    return Units(
+        first,
+        second,
+        lambda: torch.mul(mean, second).addcmul_(variance, first, value=2),
+        lambda third: torch.mul(mean, third).addcmul_(variance, second, value=3),
+        noise,
+    )
 
 
 def _by_quadrature(
@@ -114,26 +121,29 @@ def _by_quadrature(
         for node, share in zip(nodes, shares, strict=True):
             yield function(torch.add(mean, std, alpha=node)), share
 
-    def higher(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        third, fourth = torch.zeros_like(mean), torch.zeros_like(mean)
+    def power(n: int, mean: Tensor, std: Tensor) -> Tensor:
+        total = torch.zeros_like(mean)
         for value, share in values(mean, std):
-            square = value.square()
-            third.addcmul_(square, value, value=share)
-            fourth.addcmul_(square, square, value=share)
-        return third, fourth
+            total.add_(value.pow(n), alpha=share)
+        return total
 
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()
-        first, second, slope, squared_slope, curvature = (torch.zeros_like(mean) for _ in range(5))
+        first, second, slope, squared_slope, curvature, value_slope = (
+            torch.zeros_like(mean) for _ in range(6)
+        )
         for value, share in values(mean, std):
             first.add_(value, alpha=share)
             second.addcmul_(value, value, value=share)
             one, two = derivatives(value)
             slope.add_(one, alpha=share)
             squared_slope.addcmul_(one, one, value=share)
+            value_slope.addcmul_(value, one, value=share)
             curvature.add_(two, alpha=share)
-        noise = Noise(slope.square().mul_(variance), slope, squared_slope, curvature)
-        return Units(first, second, lambda: higher(mean, std), noise)
+        explained = slope.square().mul_(variance)
+        noise = Noise(explained, slope, squared_slope, curvature, value_slope)
+        third, fourth = (partial(power, n, mean, std) for n in (3, 4))
+        return Units(first, second, third, lambda _: fourth(), noise)
 
     return moments
 

@@ -315,7 +315,9 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
 
     def _moments(self, stack: Stack) -> MomentStack:
         """With several classes, of the log odds against the last: one output less to follow."""
-        moments, n_classes = super()._moments(stack), len(self.classes_)
+        # Mutual information of rows that are nearly certain is made by the longer tail.
+        moments = replace(super()._moments(stack), skewed=True)
+        n_classes = len(self.classes_)
         if n_classes == 2:
             return moments
         directions = torch.eye(n_classes - 1, n_classes, dtype=torch.float32)

@@ -23,6 +23,10 @@ class MomentMap:
         Of the weights.
     alpha : Tensor of shape (n_in or 1,) or None
         Variance of the factors on the inputs. None without them.
+    root, third, tilt, rest : Tensor of shape (n_in or 1,)
+        Their standard deviation and third central moment. Of the factors divided by their standard
+        deviation: half of the skewness, and a quarter of the part of the variance of their square
+        that they do not explain themselves, which is nothing if they take two values.
     """
 
     def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
@@ -38,11 +42,10 @@ class MomentMap:
             alpha, third, fourth = (
                 values[index] for values in (gain.variance, gain.third, gain.fourth)
             )
-            # Of the factor e = root * u: half of the skewness of u, and a quarter of what of
-            # the variance of u^2 is not explained by u itself: nothing if e takes two values.
             tilt = third / (2 * alpha.pow(1.5))
             rest = (fourth / alpha.square() - 1) / 4 - tilt.square()
             self.alpha, self.root = alpha.to(dtype), alpha.sqrt().to(dtype)
+            self.third = third.to(dtype)
             self.tilt, self.rest = tilt.to(dtype), rest.clamp_min(0).to(dtype)
             self.two_valued = bool((rest < 1e-6).all())
         if layer.norm is not None:
@@ -68,48 +71,63 @@ class MomentMap:
 
     # ---- backward --------------------------------------------------------------------------------
 
-    def contribution(
-        self, units: Units, spread: Tensor, first: Tensor, second: Tensor | None
-    ) -> Tensor:
-        """What the factors on the units, and the units' residuals, add to the covariance.
+    def effect(self, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
+        """What one standard deviation of each factor does to the outputs.
 
         Parameters
         ----------
         units : Units
-            What the map reads, before the factors.
-        spread : Tensor
-            Of them, by `spread`.
+            The same in every draw.
         first, second : Tensor of shape (rows, n_directions, n_in)
             Derivatives of the outputs with respect to the units times the factors. No second
             ones where they are left out.
 
         Returns
         -------
-        Tensor of shape (rows, n_directions, n_directions)
+        Tensor of shape (rows, n_directions, n_in)
         """
-        if units.noise is not None:
-            return self._of_random_units(units, unexplained(spread, units.noise), first, second)
         scaled = units.mean * self.root
-        effect = first
         if second is not None:
             # The curvature that goes along with the noise itself adds to the slope.
-            effect = torch.addcmul(first, second, (scaled * self.tilt).unsqueeze(1))
-        effect = effect * scaled.unsqueeze(1)
+            first = torch.addcmul(first, second, (scaled * self.tilt).unsqueeze(1))
+        return first * scaled.unsqueeze(1)
+
+    def contribution(self, effect: Tensor, spread: Tensor, second: Tensor | None) -> Tensor:
+        """What the factors on units that are the same in every draw add to the covariance.
+
+        Parameters
+        ----------
+        effect : Tensor
+            By `effect`.
+        spread : Tensor
+            Of the units, by `spread`.
+        second : Tensor or None
+            As for `effect`.
+
+        Returns
+        -------
+        Tensor of shape (rows, n_directions, n_directions)
+        """
         total = summed(effect, effect)
         if second is not None and not self.two_valued:
-            effect = second * (spread * self.rest.sqrt()).unsqueeze(1)
-            total += summed(effect, effect)
+            bent = second * (spread * self.rest.sqrt()).unsqueeze(1)
+            total += summed(bent, bent)
         return total
 
-    def _of_random_units(
-        self, units: Units, weight: Tensor, first: Tensor, second: Tensor | None
+    def contribution_of_random(
+        self, units: Units, spread: Tensor, first: Tensor, second: Tensor | None
     ) -> Tensor:
-        left = first * weight.unsqueeze(1)
+        """The same of units that are random: of the factors, and of the units' residuals."""
+        left = first * unexplained(spread, units.noise).unsqueeze(1)
         if second is None or self.alpha is None:
             return summed(left, first)
-        third, fourth = units.higher()
-        third = third.mul_(self.tilt * self.root * self.alpha).unsqueeze(1)
-        fourth = fourth.mul_((self.tilt.square() + self.rest) * self.alpha.square()).unsqueeze(1)
+        third = units.third()
+        fourth = (
+            units.fourth(third)
+            .mul_((self.tilt.square() + self.rest) * self.alpha.square())
+            .unsqueeze(1)
+        )
+        third = third.mul_(self.third / 2).unsqueeze(1)
         left.addcmul_(second, third)
         right = torch.mul(first, third).addcmul_(second, fourth)
         return summed(left, first).add_(summed(right, second))
@@ -171,6 +189,12 @@ class Normalized:
             shared = averages[0] + z * (2 * averages[1]) + z.square() * averages[2]
             own = variance * (n_units - 2 - 2 * z.square())
             self.variance = (self.factor.square() * (own + shared) / n_units).clamp_min_(0)
+
+    def forward(self, q: Tensor) -> Tensor:
+        """Covariances with the result ``(rows, n_directions, units)``, from those before it."""
+        direction = self.direction.unsqueeze(1)
+        along = (q * direction).mean(-1, keepdim=True)
+        return (q - q.mean(-1, keepdim=True) - direction * along) * self.factor.unsqueeze(1)
 
     def backward(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Derivatives with respect to what is normalized, from those to the result.

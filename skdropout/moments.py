@@ -17,11 +17,12 @@ from .activated import ACTIVATED, Noise, Units, without_noise
 from .gaussian_outputs import GaussianOutputs
 from .moment_maps import MomentMap, Normalized, summed, unexplained
 from .network import ACTIVATIONS, MomentStack
+from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
 _CHUNK_BYTES = 2**17
 # Fewer rows at a time, and starting operations would take longer than they do.
-_LEAST_ROWS = 128
+_LEAST_ROWS = 384
 # Directions of the outputs up to which the curvature is followed, which doubles the way back.
 _MOST_CURVED = 4
 # Bytes of what is made of the Gaussian outputs of the rows that are handed out together.
@@ -106,6 +107,8 @@ class _Member:
         # Only noise that multiplies units is large and lopsided enough for the curvature.
         noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
         self.curved = noisy and len(directions) <= _MOST_CURVED
+        # Deeper networks need a second way forward for it, and that for each direction.
+        self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
         self.first = self.weight.T
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:
@@ -119,7 +122,7 @@ class _Member:
         parts = [self._outputs(rows) for rows in x.split(chunk)]
         return GaussianOutputs(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         units, passed = without_noise(x), []
         for layer in self.hidden:
             mean = torch.addmm(layer.bias, units.mean, layer.weight)
@@ -140,15 +143,14 @@ class _Member:
                 units = self.activated(mean, variance)
         own = self.last.own_variance(units)
         passed.append(_Passed(self.last, units, self.last.spread(units), own, None))
-        return torch.addmm(self.bias, units.mean, self.weight), self._covariance(passed)
+        mean = torch.addmm(self.bias, units.mean, self.weight)
+        covariance, sources = self._from_outputs(passed)
+        if not self.skewed:
+            return mean, covariance
+        return mean, covariance, third_moments(sources[::-1])
 
-    def _covariance(self, passed: list[_Passed]) -> Tensor:
-        """What all sources of noise contribute, from the outputs back.
-
-        Returns
-        -------
-        Tensor of shape (rows, n_directions, n_directions)
-        """
+    def _from_outputs(self, passed: list[_Passed]) -> tuple[Tensor, list[Source]]:
+        """What all sources of noise contribute to the covariance, from the outputs back."""
         (_, units, spread, own, _), n_rows = passed[-1], len(passed[0].units.mean)
         total = self.bias.new_zeros(n_rows, len(self.pairs.T))
         if own is not None:
@@ -156,34 +158,41 @@ class _Member:
         if spread is not None:
             total.addmm_(unexplained(spread, units.noise), self.pairs)
         total = total.view(n_rows, *[len(self.bias)] * 2)
-        if units.noise is None:
-            return total
-        return self._from_hidden(passed, total)
+        first = self.first.unsqueeze(0)
+        effect = None
+        if self.skewed and units.noise is None and spread is not None:
+            effect = self.last.effect(units, first, None)
+        sources = [Source(self.last, units, spread, first, effect, None, None)]
+        if units.noise is not None:
+            self._from_hidden(passed, total, sources)
+        return total, sources
 
-    def _from_hidden(self, passed: list[_Passed], total: Tensor) -> Tensor:
+    def _from_hidden(self, passed: list[_Passed], total: Tensor, sources: list[Source]) -> None:
         """The same from the last hidden layer on, whose units are random."""
-        first, second = self.first.unsqueeze(0), None
+        first, second = sources[0].first, None
         for above, (layer, units, spread, own, norm) in zip(
             passed[:0:-1], passed[-2::-1], strict=True
         ):
-            noise = above.units.noise
+            noise, effect, of_weights = above.units.noise, None, None
             assert noise is not None, "asked for only where something is random"
-            if above is passed[-1] and norm is None:
-                if own is not None:
-                    total += (own * noise.slope.square() @ self.pairs).view(total.shape)
+            if above is passed[-1] and norm is None and own is None:
                 first, second = self._back(noise)
             else:
                 first, second = above.layer.through(noise, first, second, self.curved)
                 if norm is not None:
                     first, second = norm.backward(first, second)
                 if own is not None:
-                    total += summed(first * own.unsqueeze(1), first)
+                    of_weights = first * own.unsqueeze(1)
+                    total += summed(of_weights, first)
                 first, second = layer.back(first, second)
-            if spread is not None:
-                total += layer.contribution(units, spread, first, second)
+            if spread is not None and units.noise is None:
+                effect = layer.effect(units, first, second)
+                total += layer.contribution(effect, spread, second)
+            elif spread is not None:
+                total += layer.contribution_of_random(units, spread, first, second)
+            sources.append(Source(layer, units, spread, first, effect, norm, of_weights))
             if units.noise is None:
                 break
-        return total
 
     def _back(self, noise: Noise) -> tuple[Tensor, Tensor | None]:
         """Derivatives with respect to what the last hidden layer reads: one product for all."""

@@ -155,12 +155,15 @@ class MomentStack:
         As in `PlainStack`.
     directions : Tensor of shape (n_directions, raw outputs) or None
         Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
+    skewed : bool
+        Whether third moments of the outputs are asked for.
     """
 
     layers: tuple[MomentLayer, ...]
     activation: str
     inputs: Tensor | None = None
     directions: Tensor | None = None
+    skewed: bool = False
 
     @property
     def n_members(self) -> int:

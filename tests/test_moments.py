@@ -38,7 +38,7 @@ def _closed_form(stack, x):
     with torch.inference_mode():
         chunks = [outputs for _, outputs in propagate(stack.moments(), torch.as_tensor(x))]
     joined = zip(*chunks, strict=True)
-    pairs = [tuple(torch.cat(parts) for parts in zip(*member, strict=True)) for member in joined]
+    pairs = [[torch.cat([part[k] for part in member]) for k in (0, 1)] for member in joined]
     return (np.stack([pair[index].numpy() for pair in pairs]) for index in (0, 1))
 
 
@@ -53,6 +53,27 @@ def _draws(stack, x, n_draws, seed=0):
     return np.concatenate(pieces)
 
 
+FUNCTIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "identity": lambda z: z,
+}
+
+
+def _over_all_masks(stack, function, rate):
+    """Outputs ``(masks, rows, n_raw)`` for each mask of one hidden layer, and its probability."""
+    (hidden, norm), (last, _) = ((layer.linear, layer.norm) for layer in stack.plain().layers)
+    assert norm is None
+    h = function(torch.as_tensor(ROWS) @ hidden.weight[0, 0] + hidden.bias[0, 0])
+    outputs, shares = [], []
+    for mask in itertools.product([0.0, 1.0], repeat=h.shape[1]):
+        kept = torch.tensor(mask, dtype=torch.float64)
+        outputs.append((h * kept / (1 - rate) @ last.weight[0, 0] + last.bias[0, 0]).numpy())
+        shares.append(rate ** (len(kept) - kept.sum()) * (1 - rate) ** kept.sum())
+    return np.stack(outputs), np.array(shares)
+
+
 # ---- one hidden layer is exact -----------------------------------------------------------------
 
 
@@ -61,17 +82,7 @@ def _draws(stack, x, n_draws, seed=0):
 def test_one_hidden_layer_is_the_mean_over_all_masks(normalization, activation):
     rate = round(0.3 * 2**16) / 2**16
     stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate), activation, normalization).double()
-    (hidden, norm), (last, _) = ((layer.linear, layer.norm) for layer in stack.plain().layers)
-    assert norm is None
-    function = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid}
-    x = torch.as_tensor(ROWS) @ hidden.weight[0, 0] + hidden.bias[0, 0]
-    h = function.get(activation, lambda z: z)(x)
-    outputs, shares = [], []
-    for mask in itertools.product([0.0, 1.0], repeat=6):
-        kept = torch.tensor(mask, dtype=torch.float64)
-        outputs.append((h * kept / (1 - rate) @ last.weight[0, 0] + last.bias[0, 0]).numpy())
-        shares.append(rate ** (6 - kept.sum()) * (1 - rate) ** kept.sum())
-    outputs, shares = np.stack(outputs), np.array(shares)
+    outputs, shares = _over_all_masks(stack, FUNCTIONS[activation], rate)
     expected = np.einsum("s,snk->nk", shares, outputs)
     centred = outputs - expected
     covariance = np.einsum("s,snk,snl->nkl", shares, centred, centred)
@@ -199,14 +210,48 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     )
     stack, X = model.fit(X, y).net_.module_, X[:30]
     with_curvature, _ = _errors(stack, X)
-    contribution = MomentMap.contribution
+    effect = MomentMap.effect
     monkeypatch.setattr(
-        MomentMap,
-        "contribution",
-        lambda self, units, spread, first, second: contribution(self, units, spread, first, None),
+        MomentMap, "effect", lambda self, units, first, second: effect(self, units, first, None)
     )
     without, _ = _errors(stack, X)
     assert without > 2 * with_curvature
+
+
+# ---- skewness ----------------------------------------------------------------------------------
+
+
+def _third(stack, x):
+    with torch.inference_mode():
+        asked = replace(stack.moments(), skewed=True)
+        ((_, (ours,)),) = propagate(asked, torch.as_tensor(x))
+    return ours.third.numpy()
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_the_third_moment_of_one_hidden_layer_is_that_over_all_masks(normalization):
+    rate = round(0.3 * 2**16) / 2**16
+    stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate), "relu", normalization).double()
+    outputs, shares = _over_all_masks(stack, torch.relu, rate)
+    centred = outputs - np.einsum("s,snk->nk", shares, outputs)
+    expected = np.einsum("s,snk->nk", shares, centred**3)
+    np.testing.assert_allclose(_third(stack, ROWS), expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize(("depth", "normalization"), [(2, None), (3, None), (2, "layer")])
+def test_the_skewness_of_deeper_networks(family, depth, normalization):
+    """Within 0.12 of that of 100,000 draws, which itself is off by 0.01.
+
+    Without any of the three terms the error is above 0.12 in at least one of these cases.
+    """
+    widths = (5, *[30] * depth, 1)
+    stack = _stack(FAMILIES[family](), widths, (0.0, *[0.2] * depth), "relu", normalization)
+    draws = _draws(stack, ROWS, 100_000)[..., 0].astype(np.float64)
+    expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
+    ours = _third(stack, ROWS)[:, 0] / draws.std(0) ** 3
+    assert np.abs(ours - expected).max() < 0.12
+    assert np.abs(expected).max() > 0.12
 
 
 # ---- classes: from Gaussian logits to probabilities --------------------------------------------
@@ -261,6 +306,23 @@ def test_several_logits_are_integrated():
         ours = _both_measures(softmax(points[:, row : row + 1]), None)
         for one, other in zip(ours, exact, strict=True):
             np.testing.assert_allclose(one, other, rtol=0.1, atol=0.004)
+
+
+def test_skewed_points_have_the_third_moment():
+    """One output: the expansion has an error of its own, which grows with the skewness."""
+    mean, covariance = _gaussian_logits(1)
+    skewness = np.linspace(-0.6, 0.6, len(mean))[:, None]
+    third = skewness * covariance[:, 0] ** 1.5
+    outputs = GaussianOutputs(*map(torch.from_numpy, (mean, covariance, third)))
+    (points,), shares = as_points([outputs])
+    average = np.einsum("s,snk->nk", shares, points)
+    np.testing.assert_allclose(average, mean, rtol=1e-7, atol=1e-7)
+    centred = points.numpy() - average
+    np.testing.assert_allclose(
+        np.einsum("s,snk->nk", shares, centred**2), covariance[:, 0], rtol=1e-6
+    )
+    ours = np.einsum("s,snk->nk", shares, centred**3) / covariance[:, 0] ** 1.5
+    np.testing.assert_allclose(ours, skewness, atol=0.02)
 
 
 @pytest.mark.parametrize("n_raw", [1, 2, 3, 10])
