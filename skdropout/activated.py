@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ class Noise(NamedTuple):
         Expectations of the activation's derivative, of its square and of the second derivative.
     value_slope : Tensor
         Expectation of the activated value times the derivative.
+    twist : callable
+        Returns the expectation of the third derivative.
     """
 
     explained: Tensor
@@ -35,6 +37,7 @@ class Noise(NamedTuple):
     squared_slope: Tensor
     curvature: Tensor
     value_slope: Tensor
+    twist: Callable[[], Tensor]
 
 
 class Units(NamedTuple):
@@ -73,7 +76,7 @@ def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    noise = Noise(variance, one, one, zero, mean)
+    noise = Noise(variance, one, one, zero, mean, lambda: zero)
     return _by_recursion(mean, variance, mean, torch.addcmul(variance, mean, mean), noise)
 
 
@@ -93,7 +96,11 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
     spread_on = variance * on
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-    noise = Noise(spread_on.mul_(on), on, on, density, first)
+
+    def twist() -> Tensor:
+        return torch.mul(mean, density).mul_(inverse).mul_(inverse).neg_()
+
+    noise = Noise(spread_on.mul_(on), on, on, density, first, twist)
     return _by_recursion(mean, variance, first, second, noise)
 
 
@@ -104,14 +111,15 @@ def _by_recursion(
     return Units(
         first,
         second,
-        lambda: torch.mul(mean, second).addcmul_(variance, first, value=2),
+        cache(lambda: torch.mul(mean, second).addcmul_(variance, first, value=2)),
         lambda third: torch.mul(mean, third).addcmul_(variance, second, value=3),
         noise,
     )
 
 
 def _by_quadrature(
-    function: Callable[[Tensor], Tensor], derivatives: Callable[[Tensor], tuple[Tensor, Tensor]]
+    function: Callable[[Tensor], Tensor],
+    derivatives: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> Callable[[Tensor, Tensor], Units]:
     """Moments of a smooth activation, whose derivatives follow from its value."""
     weights = np.exp(-0.5 * _NODES**2)
@@ -127,6 +135,12 @@ def _by_quadrature(
             total.add_(value.pow(n), alpha=share)
         return total
 
+    def twist(mean: Tensor, std: Tensor) -> Tensor:
+        total = torch.zeros_like(mean)
+        for value, share in values(mean, std):
+            total.add_(derivatives(value)[2], alpha=share)
+        return total
+
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()
         first, second, slope, squared_slope, curvature, value_slope = (
@@ -135,27 +149,30 @@ def _by_quadrature(
         for value, share in values(mean, std):
             first.add_(value, alpha=share)
             second.addcmul_(value, value, value=share)
-            one, two = derivatives(value)
+            one, two, _ = derivatives(value)
             slope.add_(one, alpha=share)
             squared_slope.addcmul_(one, one, value=share)
             value_slope.addcmul_(value, one, value=share)
             curvature.add_(two, alpha=share)
         explained = slope.square().mul_(variance)
-        noise = Noise(explained, slope, squared_slope, curvature, value_slope)
+        noise = Noise(
+            explained, slope, squared_slope, curvature, value_slope, partial(twist, mean, std)
+        )
         third, fourth = (partial(power, n, mean, std) for n in (3, 4))
         return Units(first, second, third, lambda _: fourth(), noise)
 
     return moments
 
 
-def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor]:
-    slope = 1 - value.square()
-    return slope, -2 * value * slope
+def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    square = value.square()
+    slope = 1 - square
+    return slope, -2 * value * slope, slope * (6 * square - 2)
 
 
-def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor]:
+def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope = value * (1 - value)
-    return slope, (1 - 2 * value) * slope
+    return slope, (1 - 2 * value) * slope, slope * (1 - 6 * slope)
 
 
 ACTIVATED: dict[str, Callable[[Tensor, Tensor], Units]] = {

@@ -11,6 +11,9 @@ from .activated import Noise, Units
 from .network import MomentLayer
 from .normalization import EPSILON
 
+# What follows from a skewness is true of small ones; beyond this it would overshoot.
+_MOST_SKEWED = 1.5
+
 
 class MomentMap:
     """What `skdropout.families.LinearMoments` says of a map, for one member, and squares.
@@ -71,6 +74,27 @@ class MomentMap:
         second = units.second if self.alpha is None else units.second * (1 + self.alpha)
         return torch.matmul(second, self.variance)
 
+    def skewed_sums(self, units: Units, variance: Tensor) -> Tensor:
+        """Third central moments of the sums, as if the units were independent: ``(rows, n_out)``.
+
+        The factors make most of them, and these are independent.
+
+        Parameters
+        ----------
+        units : Units
+        variance : Tensor of shape (rows, n_out)
+            Of the sums.
+        """
+        assert self.alpha is not None, "asked for only where there are factors"
+        if units.noise is None:
+            central = units.third() * self.third
+        else:
+            rest = torch.mul(units.second, -3 * (1 + self.alpha))
+            rest.addcmul_(units.mean, units.mean, value=2).mul_(units.mean)
+            central = rest.addcmul_(units.third(), 1 + 3 * self.alpha + self.third)
+        most = variance.clamp_min(0).pow_(1.5).mul_(_MOST_SKEWED)
+        return torch.matmul(central, self.weight.pow(3)).clamp_(-most, most)
+
     # ---- backward --------------------------------------------------------------------------------
 
     def effect(self, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
@@ -129,7 +153,7 @@ class MomentMap:
             .mul_((self.tilt.square() + self.rest) * self.alpha.square())
             .unsqueeze(1)
         )
-        third = third.mul_(self.third / 2).unsqueeze(1)
+        third = (third * (self.third / 2)).unsqueeze(1)
         left.addcmul_(second, third)
         right = torch.mul(first, third).addcmul_(second, fourth)
         return summed(left, first).add_(summed(right, second))

@@ -19,11 +19,13 @@ from .network import ACTIVATIONS, MomentStack
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
-_CHUNK_BYTES = 2**17
+_CHUNK_BYTES = 2**18
 # Fewer rows at a time, and starting operations would take longer than they do.
-_LEAST_ROWS = 384
+_LEAST_ROWS = 128
 # Directions of the outputs up to which the curvature is followed, which doubles the way back.
 _MOST_CURVED = 4
+# Hidden layers from which on the skewness of the last one's sums is not neglected.
+_LEAST_SKEWED = 3
 # Bytes of what is made of the Gaussian outputs of the rows that are handed out together.
 _GROUP_BYTES = 2**20
 # What such a result has per output and row: about as many points stand for a Gaussian.
@@ -51,7 +53,7 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     n_directions = len(members[0].bias)
     plenty = 1 if x.device.type == "cpu" else 2**8
     row_bytes = n_directions * x.element_size()
-    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * row_bytes))
+    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
     group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
     for start in range(0, x.shape[0], group):
         rows = slice(start, min(start + group, x.shape[0]))
@@ -86,6 +88,12 @@ class _Member:
         # Only noise that multiplies units is large and lopsided enough for the curvature.
         noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
         self.curved = noisy and len(directions) <= _MOST_CURVED
+        # In two layers the sums are not skewed enough for their mean to feel it.
+        self.skewed_sums = (
+            len(hidden) >= _LEAST_SKEWED
+            and hidden[-1].alpha is not None
+            and hidden[-1].norm is None
+        )
         # Deeper networks need a second way forward for it, and that for each direction.
         self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
         self.first = self.weight.T
@@ -123,6 +131,11 @@ class _Member:
         own = self.last.own_variance(units)
         passed.append(Passed(self.last, units, self.last.spread(units), own, None))
         mean = torch.addmm(self.bias, units.mean, self.weight)
+        if self.skewed_sums and passed[-2].spread is not None:
+            assert variance is not None, "factors are noise"
+            assert units.noise is not None, "factors are noise"
+            third = passed[-2].layer.skewed_sums(passed[-2].units, variance)
+            mean.addmm_(third.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
         covariance, sources = self._from_outputs(passed)
         if not self.skewed:
             return mean, covariance

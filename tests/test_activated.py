@@ -61,10 +61,23 @@ def test_moments_are_the_integrals(name):
     np.testing.assert_allclose(units.variance[0], variance, atol=1e-3)
     first, second = DERIVATIVES[name]
     np.testing.assert_allclose(units.noise.slope[0], _expect(first), atol=1e-3)
+    value_slope = _expect(lambda z: activated(z) * first(z))
+    np.testing.assert_allclose(units.noise.value_slope[0], value_slope, atol=1e-3)
     squared = _expect(lambda z: first(z) ** 2)
     np.testing.assert_allclose(units.noise.squared_slope[0], squared, atol=2e-3)
     if second is not None:
         np.testing.assert_allclose(units.noise.curvature[0], _expect(second), atol=5e-3)
+
+
+@pytest.mark.parametrize("name", ACTIVATED)
+def test_the_twist_is_how_the_curvature_changes_with_the_mean(name):
+    """Expectations over a Gaussian have the derivatives of what is expected."""
+    step = 1e-4
+    mean, variance = torch.from_numpy(GRID[0]), torch.from_numpy(GRID[1] ** 2)
+    above, below = (ACTIVATED[name](mean + sign * step, variance).noise for sign in (1, -1))
+    expected = (above.curvature - below.curvature) / (2 * step)
+    twist = ACTIVATED[name](mean, variance).noise.twist()
+    np.testing.assert_allclose(twist, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_relu_is_exact():
@@ -91,7 +104,8 @@ def test_far_away_and_without_variance_everything_is_finite(name, dtype):
     mean = torch.tensor([[-1e6, -30.0, 0.0, 0.0, 30.0, 1e6, -8.0]], dtype=dtype)
     variance = torch.tensor([[1.0, 1e-12, 0.0, 1e-20, 0.0, 1e4, 1.0]], dtype=dtype)
     units = ACTIVATED[name](mean, variance)
-    for values in (*_powers(units), *units.noise):
+    noise = units.noise
+    for values in (*_powers(units), *noise[:-1], noise.twist()):
         assert values.isfinite().all()
     for values in (units.second, units.variance, units.noise.explained):
         assert (values >= 0).all()

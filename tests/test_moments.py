@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.activated import without_noise
 from skdropout.draws import evaluate
 from skdropout.families import FAMILIES, Bernoulli, Family
 from skdropout.gaussian_outputs import GaussianOutputs, as_points, standard_points
@@ -256,6 +257,29 @@ def test_the_skewness_of_deeper_networks(family, depth):
     expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
     ours = _third(stack, ROWS)[:, 0] / draws.std(0) ** 3
     assert np.abs(ours - expected).mean() < 0.5 * np.abs(expected).mean()
+
+
+def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
+    """Rare drops, 100,000 draws: the error of the mean is less than two thirds of that without."""
+    stack = _stack(Bernoulli(), (5, 30, 30, 30, 1), (0.0, 0.1, 0.1, 0.1))
+    _, with_skewness = _errors(stack, ROWS)
+    monkeypatch.setattr("skdropout.moments._LEAST_SKEWED", 9)
+    _, without = _errors(stack, ROWS)
+    assert with_skewness < without / 1.5
+
+
+def test_the_skewness_of_sums_is_that_of_independent_factors():
+    """The first noisy sums, against an enumeration of all masks; small enough not to be bounded."""
+    rate = round(0.4 * 2**16) / 2**16
+    stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate)).double()
+    outputs, shares = _over_all_masks(stack, torch.relu, rate)
+    centred = outputs - np.einsum("s,snk->nk", shares, outputs)
+    hidden, last = (MomentMap(layer, 0, torch.float64) for layer in stack.moments().layers)
+    h = torch.relu(torch.as_tensor(ROWS) @ hidden.weight + hidden.bias).detach()
+    variance = torch.from_numpy(np.einsum("s,snk->nk", shares, centred**2))
+    ours = last.skewed_sums(without_noise(h), variance).detach()
+    expected = np.einsum("s,snk->nk", shares, centred**3)
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
 
 # ---- classes: from Gaussian logits to probabilities --------------------------------------------

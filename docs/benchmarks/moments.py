@@ -1,4 +1,7 @@
-"""Moments in closed form against draws: errors, limits, scores on unseen rows, and times."""
+"""Moments in closed form against draws: errors, limits, scores on unseen rows, and times.
+
+Each part writes a page of its own, `moments-errors.md` and so on.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from skdropout.metrics import aurc_score
 N_TRAIN, N_TEST = 4_000, 200
 DEPTHS = (1, 2, 3)
 PARTS = ("errors", "limits", "scores", "times")
+TITLE = "Moments in closed form against draws"
 
 ERRORS = """## Errors
 
@@ -311,7 +315,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=20_000, help="draws of the reference")
     parser.add_argument("--splits", type=int, default=5, help="splits of each table for the scores")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="a page each")
     parser.add_argument("--tables", nargs="+", help="only these tables")
     options = parser.parse_args()
     tasks = {"regression": REGRESSION, "classification": CLASSIFICATION}
@@ -320,17 +324,18 @@ def main() -> None:
         tasks = {"regression": ("yacht",), "classification": ("pima", "ann-thyroid")}
     if options.tables:
         tasks = {task: [n for n in names if n in options.tables] for task, names in tasks.items()}
-    page = Page(__file__, "Moments in closed form against draws", options)
-    if "errors" in options.parts:
-        page.add(*errors_section(options, tasks))
-    if "limits" in options.parts:
-        page.add(*limits_section(options))
-    if "scores" in options.parts:
-        page.add(*scores_section(options, tasks))
-    if "times" in options.parts:
+    sections: dict[str, Callable[[], list[str]]] = {
+        "errors": lambda: errors_section(options, tasks),
+        "limits": lambda: limits_section(options),
+        "scores": lambda: scores_section(options, tasks),
+        "times": lambda: times_section(options.quick),
+    }
+    for part in options.parts:
+        own = {**vars(options), "out": options.out.with_stem(f"{options.out.stem}-{part}")}
+        page = Page(__file__, TITLE, argparse.Namespace(**own))
         with single_thread():
-            page.add(*times_section(options.quick))
-    page.write()
+            page.add(*sections[part]())
+        page.write()
 
 
 if __name__ == "__main__":
