@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_friedman1
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.activated import without_noise
@@ -259,13 +260,24 @@ def test_the_skewness_of_deeper_networks(family, depth):
     assert np.abs(ours - expected).mean() < 0.5 * np.abs(expected).mean()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
-    """Rare drops, 100,000 draws: the error of the mean is less than two thirds of that without."""
-    stack = _stack(Bernoulli(), (5, 30, 30, 30, 1), (0.0, 0.1, 0.1, 0.1))
-    _, with_skewness = _errors(stack, ROWS)
+    """100,000 draws, whose own error is 0.003, and rare drops: 0.023 against 0.029 without it."""
+    X, y = make_friedman1(300, 10, noise=0.1, random_state=0)
+    X = (X - 0.5) * 12**0.5
+    model = quick(
+        DropoutMLPRegressor,
+        hidden_layer_sizes=(50, 50, 50),
+        dropout_rate=0.1,
+        max_iter=100,
+        tol=0.0,
+        n_iter_no_change=np.inf,
+    )
+    stack = model.fit(X, y).net_.module_
+    _, with_skewness = _errors(stack, X[:30])
     monkeypatch.setattr("skdropout.moments._LEAST_SKEWED", 9)
-    _, without = _errors(stack, ROWS)
-    assert with_skewness < without / 1.5
+    _, without = _errors(stack, X[:30])
+    assert with_skewness < 0.9 * without
 
 
 def test_the_skewness_of_sums_is_that_of_independent_factors():
