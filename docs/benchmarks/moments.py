@@ -187,7 +187,7 @@ def limit_of_digits(hidden: tuple, rate: float, n_draws: int) -> list[str]:
     X, y = load_digits(return_X_y=True)
     X = (X - 8) / 8
     parameters = {"dropout_rate": rate}
-    model = estimator("classification", 1, max_iter=60, hidden_layer_sizes=hidden, **parameters)
+    model = estimator("classification", len(hidden), max_iter=60, **parameters)
     with single_thread():
         errors = compare(model.fit(X[:1_500], y[:1_500]), X[1_500:1_600], n_draws)
     return limit_line(hidden, parameters, errors)
