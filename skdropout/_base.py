@@ -7,7 +7,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,20 @@ from .training import DropoutNet, NonFiniteLossError
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
 _VALIDATION_DRAWS = 10
+
+
+class Described(NamedTuple):
+    """Data that an estimator has checked and encoded.
+
+    Attributes
+    ----------
+    rows : Rows
+    attributes : dict
+        Of the estimator, which say what inputs and target are.
+    """
+
+    rows: Rows
+    attributes: dict[str, Any]
 
 
 class DropoutMLP(CalibratedInFit, ABC):
@@ -127,9 +141,24 @@ class DropoutMLP(CalibratedInFit, ABC):
         seed = new_seed(self.random_state)
         rows = self._training_rows(X, y, sample_weight, None, first=first)
         validation = self._validation_rows(X_val, y_val, sample_weight_val)
+        return self._job_over(rows, validation, seed)
+
+    def _job_over(self, rows: Rows, validation: Rows | None, seed: int) -> Job:
         if validation is None and self.early_stopping:
             rows, validation = self._split(rows, seed)
         return self._make_job(rows, validation, seed)
+
+    def _describe(self, X: Any, y: Any, sample_weight: Any = None) -> Described:
+        """The part of `_job` on which the parameters that both estimators share have no bearing."""
+        rows = self._training_rows(X, y, sample_weight, None, first=True)
+        parameters = self.get_params(deep=False)
+        return Described(rows, {k: v for k, v in vars(self).items() if k not in parameters})
+
+    def _job_of(self, described: Described) -> Job:
+        """`_job`, for data that an estimator of the same class has described."""
+        self._validate_params()
+        self.__dict__.update(described.attributes)
+        return self._job_over(described.rows, None, new_seed(self.random_state))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.

@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .families import MultiplicativeLinear, NoiseSource, NoisyLinear, WeightPosteriorLinear
+from .families import (
+    BernoulliLinear,
+    MultiplicativeLinear,
+    NoiseSource,
+    NoisyLinear,
+    WeightPosteriorLinear,
+)
 from .families._posterior import TINY
 from .network import ACTIVATIONS, Stack
 
@@ -36,10 +42,16 @@ class Backprop:
     """
 
     def __init__(self, stack: Stack) -> None:
-        activation = ACTIVATIONS[stack.architecture.activation]
-        self.activation, self.derivative = activation.function, activation.backward
+        name = stack.architecture.activation
+        self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
         self.n_members = len(stack.members)
-        self.maps = [_map_class(linear)(linear) for linear in stack.linears]  # type: ignore[misc]
+        self.maps: list[_Map] = [
+            _map_class(linear)(linear)  # type: ignore[misc]
+            for linear in stack.linears
+        ]
+        for depth, linear in enumerate(stack.linears):
+            if depth and name == "relu" and isinstance(linear, BernoulliLinear):
+                self.maps[depth] = _RectifiedMap(linear)
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -146,8 +158,9 @@ class _Map(ABC):
         self.product = torch.mm if self.single else torch.bmm
         # Attributes of modules and transposes cost microseconds each; a step has few of them.
         self.weight, self.bias = self.lean(linear.weight.detach()), self.lean(linear.bias.detach())
-        self.transposed = self.weight.mT
+        self.transposed, self.bias_transposed = self.weight.mT, self.bias.mT
         self.weight_gradient = self.lean(linear.weight.grad)
+        self.transposed_gradient = self.weight_gradient.mT
         self.bias_gradient = self.lean(linear.bias.grad)
 
     def lean(self, values: Tensor | None) -> Tensor:
@@ -157,13 +170,13 @@ class _Map(ABC):
     def plain(self, inputs: Tensor) -> Tensor:
         """The map without noise."""
         if self.narrow:
-            return torch.baddbmm(self.bias.mT, self.weight.mT, inputs.mT).mT
+            return torch.baddbmm(self.bias_transposed, self.transposed, inputs.mT).mT
         return self.affine(self.bias, inputs, self.weight)
 
     def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
         """Set those of the weights and biases of `plain`."""
         if self.narrow:
-            self.weight_gradient.copy_(torch.bmm(gradient.mT, inputs).mT)
+            torch.bmm(gradient.mT, inputs, out=self.transposed_gradient)
         else:
             self.product(inputs.mT, gradient, out=self.weight_gradient)
         torch.sum(gradient, -2, keepdim=True, out=self.bias_gradient)
@@ -214,6 +227,43 @@ class _MultiplicativeMap(_Map):
     def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
         gradient = self.plain_gradient_of_inputs(gradient)
         return gradient if kept[1] is None else gradient.mul_(kept[1])
+
+
+class _RectifiedMap(_MultiplicativeMap):
+    """Rectified inputs times a mask: where the product is zero, so is what reaches the inputs.
+
+    So the rectifier's derivative, read off the product, is the mask's as well.
+    """
+
+    def __init__(self, linear: BernoulliLinear) -> None:
+        super().__init__(linear)
+        self.masks, self.kinds = linear.masks, linear.kinds
+        self.scale = self.lean(linear.scale)
+        self.shared: tuple[Tensor, Tensor] | None = None
+
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
+        if not self.linear.noisy:
+            return None
+        if self.single:
+            return self.masks(n_rows, source)
+        # Members that share bits and the rate share a mask, which is made once. Parts of a block
+        # have other sources, but the same streams.
+        if self.shared is None:
+            self.shared = self.kinds(source)
+        one, kind = self.shared
+        if len(one) == len(kind):
+            return self.masks(n_rows, source)
+        return self.masks(n_rows, source, one).index_select(0, kind)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
+        # The activation has made x for this map only.
+        inputs = x if noise is None else x.mul_(noise)
+        return self.plain(inputs), (inputs, noise)
+
+    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
+        if kept[1] is not None:
+            gradient = gradient.mul_(self.scale)
+        return self.plain_gradient_of_inputs(gradient)
 
 
 class _PosteriorMap(_Map):

@@ -42,15 +42,24 @@ class ElasticNet:
         by_member = self.flat.by_member(self.flat.values.detach().new_tensor(factors))
         return by_member[: len(self.flat.penalized)]
 
-    def add_gradient(self, n_rows: int) -> None:
-        """Add the gradient, for a batch of so many rows, by hand: one pass over the weights."""
+    def add_gradient(self, n_rows: int | Tensor) -> None:
+        """Add the gradient by hand: one pass over the weights.
+
+        Parameters
+        ----------
+        n_rows : int or Tensor of shape (members,)
+            Rows of the batch.
+        """
         if self.l2 is not None:
             self._add(self.l2, self.flat.penalized, n_rows)
         if self.l1 is not None:
             self._add(self.l1, self.flat.penalized.sign(), n_rows)
 
-    def _add(self, factor: float | Tensor, slope: Tensor, n_rows: int) -> None:
-        if isinstance(factor, Tensor):
+    def _add(self, factor: float | Tensor, slope: Tensor, n_rows: int | Tensor) -> None:
+        if isinstance(n_rows, Tensor):
+            shares = self.flat.by_member(1 / n_rows.to(slope.dtype))[: len(slope)]
+            self.flat.penalized_gradient.addcmul_(slope, shares * factor)
+        elif isinstance(factor, Tensor):
             self.flat.penalized_gradient.addcmul_(slope, factor, value=1 / n_rows)
         else:
             self.flat.penalized_gradient.add_(slope, alpha=factor / n_rows)
@@ -58,5 +67,7 @@ class ElasticNet:
     def value(self, stack: Stack) -> Tensor:
         """The penalty of each member before it is divided by rows: ``(members,)``."""
         weights = torch.cat([linear.weight.detach().flatten(1) for linear in stack.linears], 1)
-        l1, l2 = weights.abs().sum(1), weights.square().sum(1) / 2
-        return self.alphas * (self.ratios * l1 + self.others * l2)
+        penalty = self.others * weights.square().sum(1) / 2
+        if self.l1 is not None:
+            penalty += self.ratios * weights.abs_().sum(1)
+        return self.alphas * penalty

@@ -13,7 +13,7 @@ class FlatParameters:
 
     The module's parameters and their gradients become views of `values` and `gradient`.
     The weights, to which the penalty applies, come first: `penalized` and `penalized_gradient`
-    are views of them alone.
+    are views of them alone. `detached` is `values` for operations that autograd need not see.
     """
 
     def __init__(self, module: Stack) -> None:
@@ -21,11 +21,12 @@ class FlatParameters:
         named.sort(key=lambda pair: not _is_weight(pair[0]))
         sizes = [parameter.numel() for _, parameter in named]
         self.values = torch.nn.Parameter(torch.cat([p.detach().flatten() for _, p in named]))
-        self.gradient = self.values.grad = torch.zeros_like(self.values.detach())
+        self.detached = self.values.detach()
+        self.gradient = self.values.grad = torch.zeros_like(self.detached)
         n_penalized = sum(p.numel() for name, p in named if _is_weight(name))
-        self.penalized = self.values.detach()[:n_penalized]
+        self.penalized = self.detached[:n_penalized]
         self.penalized_gradient = self.gradient[:n_penalized]
-        pieces = zip(self.values.detach().split(sizes), self.gradient.split(sizes), strict=True)
+        pieces = zip(self.detached.split(sizes), self.gradient.split(sizes), strict=True)
         for (_, parameter), (value, gradient) in zip(named, pieces, strict=True):
             parameter.data = value.view(parameter.shape)
             parameter.grad = gradient.view(parameter.shape)

@@ -29,19 +29,26 @@ class Activation:
     Attributes
     ----------
     function : callable
+    in_place : callable
+        The same, which may overwrite what it is given.
     backward : callable
-        Takes the gradient from above and the activated values.
+        Takes the gradient from above, which it may overwrite, and the activated values.
     """
 
     function: Callable[[Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda x: x, lambda gradient, _: gradient),
-    "logistic": Activation(torch.sigmoid, torch.ops.aten.sigmoid_backward),
-    "relu": Activation(torch.relu, lambda g, y: torch.ops.aten.threshold_backward(g, y, 0)),
-    "tanh": Activation(torch.tanh, torch.ops.aten.tanh_backward),
+    "identity": Activation(lambda x: x, lambda x: x, lambda gradient, _: gradient),
+    "logistic": Activation(torch.sigmoid, torch.sigmoid_, torch.ops.aten.sigmoid_backward),
+    "relu": Activation(
+        torch.relu,
+        torch.relu_,
+        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
+    ),
+    "tanh": Activation(torch.tanh, torch.tanh_, torch.ops.aten.tanh_backward),
 }
 """Activations of the hidden units, by the names that scikit-learn's MLP uses."""
 
@@ -282,16 +289,20 @@ class Stack(nn.Module):
         """
         return torch.stack([linear.kl(source) for linear in self.linears]).sum(0)
 
-    def kl_factors(self, n_rows: int) -> list[float]:
+    def kl_factors(self, n_rows: int | Sequence[int]) -> list[float]:
         """What one nat of each member's KL costs in this epoch, in nats per row.
 
         Parameters
         ----------
-        n_rows : int
+        n_rows : int, or one for each member
             Rows of the training call: the sum of the sample weights.
         """
         families = [member.family for member in self.members]
-        return [family.kl_factor(self.n_epochs) / (family.n_train or n_rows) for family in families]
+        counts = [n_rows] * len(families) if isinstance(n_rows, int) else n_rows
+        return [
+            family.kl_factor(self.n_epochs) / (family.n_train or count)
+            for family, count in zip(families, counts, strict=True)
+        ]
 
     @property
     def noisy(self) -> bool:

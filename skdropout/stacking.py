@@ -65,13 +65,24 @@ class Job:
             self.members[0].family.stack_key(),
             _settings(self.likelihood),
             self.plan.of_stack(),
-            len(self.rows),
+            self._row_key(),
             self.validation is None,
             self.n_validation_draws,
             self.max_iter,
             tuple((name, _settings(callback)) for name, callback in self.callbacks),
             self.device,
         )
+
+    def _row_key(self) -> tuple[str, int]:
+        """What jobs must agree in about their rows: the batches of an epoch.
+
+        Only the last batch may be smaller for some; a row there that only fills up counts nothing.
+        It would count in the statistics of batch normalization, and where rows set the step.
+        """
+        n_rows, names = len(self.rows), {name for name, _ in self.callbacks}
+        if self.architecture.normalization == "batch" or "inverse_scaling" in names:
+            return "rows", n_rows
+        return "batches", -(-n_rows // self.plan.batch_size)
 
 
 def _settings(thing: Any) -> tuple:
@@ -88,6 +99,7 @@ def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNe
         stack,
         likelihood,
         plans=[job.plan for job in jobs for _ in job.members],
+        lengths=[len(job.rows) for job in jobs for _ in job.members],
         validation=validation or None,
         n_validation_draws=first.n_validation_draws,
         callbacks=list(first.callbacks),

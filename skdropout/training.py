@@ -40,6 +40,8 @@ class DropoutNet(SteppingNet):
         Rows whose log predictive density is recorded after each epoch.
     n_validation_draws : int
         Draws behind that density. 0 is the weight-scaling rule.
+    lengths : sequence of int, one per member, or None
+        Rows that each is trained on, if not all on as many: they read random numbers apart.
     **kwargs
         As for `skorch.NeuralNet`.
 
@@ -75,11 +77,13 @@ class DropoutNet(SteppingNet):
         plans: Sequence[Plan],
         validation: Sequence[Rows] | None = None,
         n_validation_draws: int = 10,
+        lengths: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         self.plans = plans
         self.validation = validation
         self.n_validation_draws = n_validation_draws
+        self.lengths = lengths
         super().__init__(module, criterion, train_split=None, **kwargs)
 
     @property
@@ -90,8 +94,8 @@ class DropoutNet(SteppingNet):
         super().initialize_module()
         seeds = [member.seeds() for member in self.module_.members]
         device = torch.device(self.device)
-        self.order_ = NoiseSource([seed[1] for seed in seeds], device)
-        self.noise_ = NoiseSource([seed[2] for seed in seeds], device)
+        self.order_ = NoiseSource([seed[1] for seed in seeds], device, self.lengths)
+        self.noise_ = NoiseSource([seed[2] for seed in seeds], device, self.lengths)
         self.n_epochs_ = np.zeros(len(seeds), dtype=int)
         self.step_ratios_ = self.planned_step_ratios()
         return self
@@ -187,6 +191,7 @@ class DropoutNet(SteppingNet):
         net.history_ = select_history(self.history, members, n_epochs)
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.plans = [self.plans[member] for member in members]
+        net.lengths = None if self.lengths is None else [self.lengths[m] for m in members]
         net.module = net.module_ = self.module_.select(index)
         net.module_.n_epochs = n_epochs
         net.criterion = net.criterion_ = select_members(self.criterion_, index)

@@ -310,6 +310,36 @@ def test_a_pipeline_fits_its_first_steps_once_for_each_of_their_settings(two_cla
     assert_same_search(ours, theirs)
 
 
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
+    two_classes, monkeypatch, in_pipeline
+):
+    calls, check = [], DropoutMLPClassifier._validate_xy
+
+    def counting(network, X, y, reset):
+        calls.append(len(X))
+        return check(network, X, y, reset)
+
+    monkeypatch.setattr(DropoutMLPClassifier, "_validate_xy", counting)
+    estimator, prefix = quick(DropoutMLPClassifier), ""
+    if in_pipeline:
+        estimator, prefix = Pipeline([("scale", StandardScaler()), ("net", estimator)]), "net__"
+    grid = {f"{prefix}dropout_rate": RATES, f"{prefix}alpha": [0.0, 1.0]}
+    BatchedGridSearchCV(estimator, grid, cv=3, refit=False).fit(*two_classes)
+    assert len(calls) == 3
+    # Weights of the classes are a part of what is encoded.
+    grid = {f"{prefix}class_weight": [None, "balanced"]}
+    BatchedGridSearchCV(estimator, grid, cv=3, refit=False).fit(*two_classes)
+    assert len(calls) == 3 + 6
+
+
+def test_folds_of_unequal_size_share_a_stack(two_classes, counted):
+    X, y = (values[:118] for values in two_classes)
+    network = quick(DropoutMLPClassifier, batch_size=32)
+    both(network, {"dropout_rate": RATES}, X, y, cv=KFold(5), refit=False)
+    assert counted == [15] + 15 * [1]
+
+
 @pytest.mark.parametrize(
     "grid",
     [

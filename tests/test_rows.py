@@ -67,3 +67,26 @@ def test_members_with_rows_of_their_own(order):
     assert torch.equal(weight[[0, 2]], 100 * x[[0, 2], :, 0])
     (few,) = Blocks(rows.select(torch.tensor([1])), 99, None)
     assert torch.equal(few, torch.arange(6, 12).unsqueeze(0))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_members_with_fewer_rows(weighted):
+    rows = join_rows([_rows(6, weighted), _rows(5, weighted)])
+    assert len(rows) == 6
+    blocks = Blocks(rows, 4, NoiseSource([0, 0], CPU, [6, 5]))
+    (first, whole), (last, weight) = [(index, blocks.weight(index)) for index in blocks]
+    assert blocks.counting(2).tolist() == [2, 1]
+    numbers = torch.cat([first, last], 1)
+    assert torch.equal(numbers[0].sort().values, torch.arange(6))
+    # The second member's rows stand behind the six of the first.
+    assert torch.equal(numbers[1, :5].sort().values, torch.arange(6, 11))
+    if weighted:
+        assert torch.equal(whole, rows.weight[first])
+        assert torch.equal(weight, rows.weight[last] * torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+    else:
+        assert whole is None
+        assert torch.equal(weight, torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
+    alone = Blocks(_rows(5), 99, NoiseSource([0], CPU))
+    assert torch.equal(next(iter(alone))[0] + 6, numbers[1, :5])
+    few = rows.select(torch.tensor([False, True])).to(CPU)
+    assert few.lengths.tolist() == [5]

@@ -179,6 +179,53 @@ def test_members_with_and_without_weights(two_classes):
         _assert_equal(net, _alone(model, rows))
 
 
+@pytest.mark.parametrize("estimator_class", [DropoutMLPClassifier, DropoutMLPRegressor])
+@pytest.mark.parametrize("dropout", [None, *FAMILIES])
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_members_with_other_numbers_of_rows(two_classes, estimator_class, dropout, normalization):
+    """120, 117 and 100 rows are four batches of 32 each: only the last differs."""
+    X, y = two_classes
+    y = target(estimator_class, y)
+    options = {"normalization": normalization, "dropout": dropout}
+    if dropout == "variational":
+        options |= {"dropout": Variational(kl_warmup=2), "max_iter": 4}
+    models = _models(estimator_class, **options)
+    data = [(X[:n], y[:n]) for n in (120, 117, 100, 120, 100, 117)]
+    nets = _together(models, data)
+    for net, model, rows in zip(nets, models, data, strict=True):
+        _assert_equal(net, _alone(model, rows))
+
+
+@pytest.mark.parametrize("block_bytes", [2**21, 2**14])
+def test_other_numbers_of_weighted_rows_with_early_stopping(two_classes, monkeypatch, block_bytes):
+    monkeypatch.setattr("skdropout.steps._BLOCK_BYTES", block_bytes)
+    X, y = two_classes
+    weight = np.random.default_rng(0).uniform(0.2, 3, len(X))
+    options = {"learning_rate_init": 0.02, "tol": 0.01, "n_iter_no_change": 3, "max_iter": 60}
+    differences = [{}, {"alpha": 3.0, "l1_ratio": 0.5}, {"dropout_rate": 0.5}, {}]
+    models = _models(DropoutMLPClassifier, differences, early_stopping=True, **options)
+    data = [(X[:n], y[:n], weight[:n]) for n in (120, 111, 111)] + [(X[:111], y[:111])]
+    nets = _together(models, data)
+    assert len({len(net.history) for net in nets}) > 1
+    for net, model, rows in zip(nets, models, data, strict=True):
+        _assert_equal(net, _alone(model, rows))
+
+
+def test_a_net_out_of_a_stack_of_unequal_members_trains_on(two_classes):
+    X, y = two_classes
+    # Without moments: an optimizer that comes out of a stack starts anew.
+    models = _models(DropoutMLPRegressor, [{}, {}], solver="sgd", momentum=0.0)
+    data = [(X, y.astype(float)), (X[:100], y[:100].astype(float))]
+    nets = _together(models, data)
+    for model, net, rows in zip(models, nets, data, strict=True):
+        alone = clone(model).fit(*rows)
+        stacked = clone(model).fit(*rows)
+        stacked.net_ = net
+        for estimator in (alone, stacked):
+            estimator.partial_fit(X[:50], y[:50].astype(float))
+        _assert_equal(stacked.net_, alone.net_)
+
+
 def test_what_cannot_share_a_stack(two_classes):
     X, y = two_classes
     apart = [
@@ -202,7 +249,10 @@ def test_what_cannot_share_a_stack(two_classes):
         {"dropout": BayesByBackprop(prior_std2=0.1)},
     ]
     jobs = [model._job(X, y) for model in _models(DropoutMLPClassifier, apart)]
-    jobs.append(quick(DropoutMLPClassifier, batch_size=32)._job(X[1:], y[1:]))
+    jobs.append(quick(DropoutMLPClassifier, batch_size=32)._job(X[:90], y[:90]))
+    for options in ({"normalization": "batch"}, {"solver": "sgd", "learning_rate": "invscaling"}):
+        model = quick(DropoutMLPClassifier, batch_size=32, **options)
+        jobs += [model._job(X, y), model._job(X[1:], y[1:])]
     keys = [job.stack_key() for job in jobs]
     assert len(set(keys)) == len(keys)
 

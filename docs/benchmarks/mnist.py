@@ -40,7 +40,7 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
     "none-2x800": ((800, 800), None, 12, {}),
     "bernoulli-2x800": ((800, 800), "bernoulli", 32, NOISY),
     "bernoulli-3x1024": ((1024,) * 3, "bernoulli", 50, NOISY),
-    "gaussian-2x800": ((800, 800), "gaussian", 50, NOISY),
+    "gaussian-2x800": ((800, 800), "gaussian", 32, NOISY),
     "concrete-2x800": (
         (800, 800),
         Concrete(noise_speed=3.0),
@@ -49,15 +49,23 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
     ),
     "variational-3x250": (
         (250,) * 3,
-        Variational(kl_weight=0.1, kl_warmup=0, noise_speed=3.0),
-        50,
-        {**NOISY, "batch_size": 100},
+        Variational(kl_weight=0.2, kl_warmup=20, noise_speed=3.0),
+        75,
+        {**NOISY, "batch_size": 100, "learning_rate_init": 2e-3},
     ),
     "bayes-2x400": (
         (400, 400),
-        BayesByBackprop(prior_std=0.1, kl_weight=0.1, noise_speed=3.0),
-        18,
-        {},
+        BayesByBackprop(prior_std=0.1, kl_weight=0.05, noise_speed=3.0),
+        60,
+        {"batch_size": 100, "learning_rate_init": 3e-3},
+    ),
+    "bayes-mixture-2x400": (
+        (400, 400),
+        BayesByBackprop(
+            prior_std=0.3, prior_std2=0.03, prior_mix=0.25, kl_weight=0.1, noise_speed=3.0
+        ),
+        60,
+        {"batch_size": 100, "learning_rate_init": 3e-3},
     ),
     "sparse-300-100": (
         (300, 100),
@@ -68,9 +76,9 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
     # More weight on the KL than the evidence lower bound gives it, for a smaller network.
     "sparse-300-100-heavy": (
         (300, 100),
-        Variational(kl_weight=2.5, kl_warmup=15, noise_speed=10.0),
-        34,
-        {"batch_size": 100},
+        Variational(kl_weight=2.0, kl_warmup=15, noise_speed=20.0),
+        120,
+        {"batch_size": 100, "learning_rate_init": 3e-3},
     ),
 }
 # Test error in percent and, for the sparse network, times fewer weights.
@@ -80,6 +88,7 @@ PUBLISHED = {
     "bernoulli-3x1024": ("1.25", "Srivastava et al. 2014"),
     "variational-3x250": ("1.28", "Kingma et al. 2015"),
     "bayes-2x400": ("1.36", "Hernandez-Lobato et al. 2016"),
+    "bayes-mixture-2x400": ("1.36", "Blundell et al. 2015"),
     "sparse-300-100": ("1.92", "Molchanov et al. 2017, at 68 times fewer weights"),
     "sparse-300-100-heavy": ("1.92", "Molchanov et al. 2017, at 68 times fewer weights"),
 }

@@ -10,7 +10,7 @@ from ._base import (
     PlainLinear,
 )
 from ._bayes_by_backprop import BayesByBackprop
-from ._bernoulli import Bernoulli
+from ._bernoulli import Bernoulli, BernoulliLinear
 from ._concrete import Concrete
 from ._gaussian import Gaussian
 from ._members import join_members, select_members
@@ -23,6 +23,7 @@ __all__ = [
     "FAMILIES",
     "BayesByBackprop",
     "Bernoulli",
+    "BernoulliLinear",
     "BlockNoise",
     "Concrete",
     "Family",

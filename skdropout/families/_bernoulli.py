@@ -37,14 +37,40 @@ class BernoulliLinear(MultiplicativeLinear):
         """The rounded rate of each member."""
         return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
+    def kinds(self, source: NoiseSource) -> tuple[Tensor, Tensor]:
+        """Members whose masks are the same, because they share bits and the rate.
+
+        Returns
+        -------
+        one : Tensor of int64
+            One member of each kind.
+        kind : Tensor of int64 of shape (members,)
+            The kind of each.
+        """
+        marks = self.threshold.flatten().long()
+        if source.stream is not None:
+            marks = marks + source.stream * 2 * _LEVELS
+        distinct, kind = torch.unique(marks, return_inverse=True)
+        members = torch.arange(len(kind), device=kind.device)
+        return torch.empty_like(distinct).scatter_(0, kind, members), kind
+
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        bits = source.bits(n_rows, self.weight.shape[1])
-        members = max(bits.shape[0], self.threshold.shape[0])
+        return self.masks(n_rows, source)
+
+    def masks(self, n_rows: int, source: NoiseSource, some: Tensor | None = None) -> Tensor:
+        """`training_gain` of some members only: ``(those members, n_rows, n_in)``."""
+        bits = source.bits(n_rows, self.weight.shape[1], some=some)
+        given = self.threshold, self.scale
+        threshold, scale = given if some is None else (values[some] for values in given)
+        members = max(bits.shape[0], threshold.shape[0])
+        if bits.shape[0] < members:
+            # One block of bits for all: floats are compared faster, once they are floats.
+            bits, threshold = bits.float(), threshold.float()
         # Writing the comparison straight into floats spares a slow conversion from bool.
         keep = torch.empty(
             members, *bits.shape[1:], dtype=self.weight.dtype, device=self.weight.device
         )
-        return torch.ge(bits, self.threshold, out=keep).mul_(self.scale)
+        return torch.ge(bits, threshold, out=keep).mul_(scale)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         n_in = self.weight.shape[1]

@@ -25,13 +25,20 @@ class NoiseSource:
         One seed per member.
     device : torch.device
         Where the numbers are needed. They are made there; a CPU and a GPU give different ones.
+    lengths : sequence of int, optional
+        Rows of each member. With another number of rows, a member has a stream of its own.
     """
 
-    def __init__(self, seeds: Sequence[int], device: torch.device):
-        unique, stream = np.unique(np.asarray(seeds, dtype=np.int64), return_inverse=True)
+    def __init__(
+        self, seeds: Sequence[int], device: torch.device, lengths: Sequence[int] | None = None
+    ):
+        marks = np.array([seeds, seeds if lengths is None else lengths], dtype=np.int64)
+        unique, stream = np.unique(marks, axis=1, return_inverse=True)
         self.device = device
-        self.generators = [torch.Generator(device).manual_seed(int(seed)) for seed in unique]
-        self.stream = None if len(unique) == 1 else torch.as_tensor(stream, device=device)
+        self.generators = [torch.Generator(device).manual_seed(int(seed)) for seed in unique[0]]
+        self.stream = None
+        if len(self.generators) > 1:
+            self.stream = torch.as_tensor(stream.reshape(-1), device=device)
 
     def select(self, kept: Sequence[int]) -> NoiseSource:
         """The streams of some of the members, which go on where they are.
@@ -50,17 +57,44 @@ class NoiseSource:
                 small.stream = torch.as_tensor(stream, device=self.device)
         return small
 
-    def per_member(self, streams: Tensor) -> Tensor:
-        """Numbers of each stream ``(streams, ...)`` as ``(members or 1, ...)``."""
-        return streams if self.stream is None else streams[self.stream]
+    def of_streams(self, values: Tensor) -> list[int]:
+        """One value for each stream from one for each member, which members of a stream share."""
+        if self.stream is None:
+            return [int(values[0])]
+        each = values.new_empty(len(self.generators))
+        return each.scatter_(0, self.stream, values).tolist()
 
-    def bits(self, *shape: int) -> Tensor:
+    def per_member(self, streams: Tensor, some: Tensor | None = None) -> Tensor:
+        """Numbers of each stream ``(streams, ...)`` as ``(members or 1, ...)``.
+
+        Parameters
+        ----------
+        streams : Tensor
+        some : Tensor of int64, optional
+            These members only.
+        """
+        if self.stream is None:
+            return streams
+        # Ten times faster than an index in brackets.
+        return streams.index_select(0, self.stream if some is None else self.stream[some])
+
+    def bits(self, *shape: int, some: Tensor | None = None) -> Tensor:
         """Uniform 16-bit integers, shape ``(members or 1, *shape)``, int16.
 
         On a CPU `bernoulli_` is half of a training step. Four of these numbers come out of one
         64-bit word, which makes a mask several times cheaper.
+
+        Parameters
+        ----------
+        *shape : int
+        some : Tensor of int64, optional
+            These members only.
         """
-        return self.per_member(self.stream_bits(*shape))
+        return self.per_member(self.stream_bits(*shape), some)
+
+    def _counts(self, shape: Sequence[int]) -> list[int]:
+        """How many numbers each stream makes for a request."""
+        return [math.prod(shape)] * len(self.generators)
 
     def stream_bits(self, *shape: int) -> Tensor:
         """The same before members of equal seed get it: ``(streams, *shape)``."""
@@ -68,9 +102,9 @@ class NoiseSource:
         words = torch.empty(
             len(self.generators), (count + 3) // 4, dtype=torch.int64, device=self.device
         )
-        for row, generator in zip(words, self.generators, strict=True):
+        for row, own, generator in zip(words, self._counts(shape), self.generators, strict=True):
             # Without explicit bounds random_() leaves the sign bit zero.
-            row.random_(_INT64_MIN, None, generator=generator)
+            row[: (own + 3) // 4].random_(_INT64_MIN, None, generator=generator)
         return words.view(torch.int16)[:, :count].view(-1, *shape)
 
     def normal(self, *shape: int) -> Tensor:
@@ -79,18 +113,25 @@ class NoiseSource:
 
     def stream_normal(self, *shape: int) -> Tensor:
         """The same before members of equal seed get it: ``(streams, *shape)``."""
-        numbers = torch.empty(len(self.generators), *shape, dtype=torch.float32, device=self.device)
-        for row, generator in zip(numbers, self.generators, strict=True):
-            row.normal_(generator=generator)
+        numbers = torch.zeros(len(self.generators), *shape, dtype=torch.float32, device=self.device)
+        for row, own, generator in zip(numbers, self._counts(shape), self.generators, strict=True):
+            row.view(-1)[:own].normal_(generator=generator)
         return numbers
 
-    def permutation(self, n_rows: int) -> Tensor:
-        """Random orders of ``range(n_rows)``, shape ``(members or 1, n_rows)``, int64."""
-        orders = [
-            torch.randperm(n_rows, generator=generator, device=self.device)
-            for generator in self.generators
-        ]
-        return self.per_member(torch.stack(orders))
+    def permutation(self, n_rows: int, counts: Sequence[int] | None = None) -> Tensor:
+        """Random orders of ``range(n_rows)``, shape ``(members or 1, n_rows)``, int64.
+
+        Parameters
+        ----------
+        n_rows : int
+        counts : sequence of int, one per stream, optional
+            Orders of so many; the rest follows as it is.
+        """
+        orders = torch.arange(n_rows, device=self.device).repeat(len(self.generators), 1)
+        counts = [n_rows] * len(orders) if counts is None else counts
+        for order, own, generator in zip(orders, counts, self.generators, strict=True):
+            order[:own] = torch.randperm(own, generator=generator, device=self.device)
+        return self.per_member(orders)
 
     def __getstate__(self) -> dict:
         # Generators are stored by their state, on the CPU, so that a model that was trained on
@@ -128,11 +169,14 @@ class BlockNoise(NoiseSource):
     source : NoiseSource
     n_rows : int
         Rows of the block, the first axis of every request.
+    counting : Tensor of int64 of shape (members,), optional
+        How many of them each member has. The others get numbers that mean nothing.
     """
 
-    def __init__(self, source: NoiseSource, n_rows: int) -> None:
+    def __init__(self, source: NoiseSource, n_rows: int, counting: Tensor | None = None) -> None:
         self.device, self.generators, self.stream = source.device, source.generators, source.stream
         self.n_rows = n_rows
+        self.counts = None if counting is None else source.of_streams(counting)
         self.numbers: list[Tensor] = []
         self.first, self.request = 0, 0
 
@@ -140,15 +184,22 @@ class BlockNoise(NoiseSource):
         """Go on to the next part, past so many rows. Its requests must be those of the first."""
         self.first, self.request = self.first + n_rows, 0
 
-    def bits(self, *shape: int) -> Tensor:
-        return self._part(self.stream_bits, *shape)
+    def bits(self, *shape: int, some: Tensor | None = None) -> Tensor:
+        return self._part(self.stream_bits, some, *shape)
 
     def normal(self, *shape: int) -> Tensor:
-        return self._part(self.stream_normal, *shape)
+        return self._part(self.stream_normal, None, *shape)
 
-    def _part(self, make: Callable[..., Tensor], n_rows: int, *shape: int) -> Tensor:
+    def _counts(self, shape: Sequence[int]) -> list[int]:
+        if self.counts is None:
+            return super()._counts(shape)
+        return [count * math.prod(shape[1:]) for count in self.counts]
+
+    def _part(
+        self, make: Callable[..., Tensor], some: Tensor | None, n_rows: int, *shape: int
+    ) -> Tensor:
         if self.request == len(self.numbers):
             self.numbers.append(make(self.n_rows, *shape))
         numbers = self.numbers[self.request][:, self.first : self.first + n_rows]
         self.request += 1
-        return self.per_member(numbers)
+        return self.per_member(numbers, some)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import joblib
@@ -13,9 +13,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
-from .._base import DropoutMLP
+from .._base import Described, DropoutMLP
+from .._parameters import Parameters
 from ..rows import Rows
 from ..stacking import Job
+
+# Of the network's parameters those that do not change how data are checked and encoded.
+_NEUTRAL = {field.name for field in fields(Parameters)}
 
 
 class Data(NamedTuple):
@@ -72,7 +76,7 @@ class Preparation:
     """Candidates for the folds of one search.
 
     The steps before the network are fitted once for a fold and their own parameters, and rows
-    that are the same for several candidates are held once.
+    that are the same for several candidates are checked and held once.
 
     Parameters
     ----------
@@ -85,6 +89,8 @@ class Preparation:
     def __init__(self, estimator: Any, data: Data, splits: list) -> None:
         self.estimator, self.data, self.splits = estimator, data, splits
         self.fitted: dict[tuple, tuple[Pipeline, _Call]] = {}
+        self.calls: dict[int, _Call] = {}
+        self.described: dict[int, Described] = {}
         self.rows: dict[int, list[Rows]] = {}
 
     def __call__(self, parameters: dict[str, Any], split: int) -> Prepared | str:
@@ -97,12 +103,32 @@ class Preparation:
         if network.callbacks:
             return "it has callbacks"
         call = self._call(estimator, network, parameters, split)
-        job = self._shared(network._job(call.X, call.y, **call.fit_params), split)
+        job = self._shared(self._job(network, call, parameters), split)
         # Lines of many networks at once would tell nobody anything; the search has a bar.
         quiet = tuple(pair for pair in job.callbacks if pair[0] != "epoch_line")
         job = replace(job, callbacks=quiet)
         parts = [(self._shared(part, split), rows) for part, rows in network._fold_jobs(job)]
         return Prepared(estimator, network, job, parts, time.perf_counter() - start)
+
+    def _job(self, network: DropoutMLP, call: _Call, parameters: dict[str, Any]) -> Job:
+        """The network's job. Data are described once for all candidates that see them alike."""
+        alike = all(self._neutral(name) for name in parameters)
+        if not alike or not call.fit_params.keys() <= {"sample_weight"}:
+            return network._job(call.X, call.y, **call.fit_params)
+        if id(call) not in self.described:
+            self.described[id(call)] = network._describe(call.X, call.y, **call.fit_params)
+        return network._job_of(self.described[id(call)])
+
+    def _neutral(self, name: str) -> bool:
+        """Whether the network checks and encodes what it is given as it would without a parameter.
+
+        What it is given may change with the parameter, if it is one of an earlier step.
+        """
+        if isinstance(self.estimator, Pipeline):
+            step, _, name = name.partition("__")
+            if step not in {"steps", self.estimator.steps[-1][0]}:
+                return True
+        return name.partition("__")[0] in _NEUTRAL
 
     def _shared(self, job: Job, split: int) -> Job:
         """The same job; its rows are those in memory already if another candidate has them."""
@@ -114,7 +140,7 @@ class Preparation:
     def _shared_rows(self, rows: Rows, split: int) -> Rows:
         seen = self.rows.setdefault(split, [])
         for others in seen:
-            if others.same_as(rows):
+            if others is rows or others.same_as(rows):
                 return others
         seen.append(rows)
         return rows
@@ -124,8 +150,10 @@ class Preparation:
     ) -> _Call:
         train, _ = self.splits[split]
         if not isinstance(estimator, Pipeline):
-            X, y = _safe_split(estimator, self.data.X, self.data.y, train)
-            return _Call(X, y, self._fit_params(train))
+            if split not in self.calls:
+                X, y = _safe_split(estimator, self.data.X, self.data.y, train)
+                self.calls[split] = _Call(X, y, self._fit_params(train))
+            return self.calls[split]
         key = split, self._hash_of_steps(estimator, parameters)
         if key not in self.fitted:
             X, y = _safe_split(estimator, self.data.X, self.data.y, train)
@@ -144,7 +172,7 @@ class Preparation:
         last = pipeline.steps[-1][0]
         steps = {name: value for name, value in parameters.items() if name.split("__")[0] != last}
         try:
-            return joblib.hash(steps)
+            return joblib.hash(steps) if steps else None
         except Exception:  # Whatever cannot be pickled is like nothing else.
             return id(pipeline)
 

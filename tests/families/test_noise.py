@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import torch
 
-from skdropout.families import NoiseSource
+from skdropout.families import BlockNoise, NoiseSource
 from tests.randomness import assert_mean, assert_share, assert_variance
 
 CPU = torch.device("cpu")
@@ -69,3 +69,18 @@ def test_the_stream_goes_on_after_pickling():
     copy = pickle.loads(pickle.dumps(source))
     for ours, theirs in zip(_all_kinds(source), _all_kinds(copy), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_members_with_fewer_rows_read_streams_of_their_own():
+    source = NoiseSource([3, 3, 3], CPU, [9, 7, 9])
+    assert len(source.generators) == 2
+    noise = BlockNoise(source, 4, torch.tensor([4, 2, 4]))
+    together = [noise.bits(4, 3), noise.normal(4, 20), source.bits(2, 3)]
+    for member, n_rows in enumerate((4, 2, 4)):
+        own = NoiseSource([3], CPU)
+        alone = [own.bits(n_rows, 3), own.normal(n_rows, 20), own.bits(2, 3)]
+        for ours, theirs in zip(together, alone, strict=True):
+            assert torch.equal(ours[member, : theirs.shape[1]], theirs[0])
+    assert (together[1][1, 2:] == 0).all()
+    few = NoiseSource([3, 3, 3], CPU, [9, 7, 9]).bits(5, some=torch.tensor([1, 2]))
+    assert torch.equal(few, NoiseSource([3, 3], CPU, [7, 9]).bits(5))
