@@ -290,5 +290,6 @@ class ClassProbabilities(DropoutMLP):
 def _mean(values: Tensor, shares: Tensor | None) -> Tensor:
     """Mean over functions that count as much as `shares` says."""
     if shares is None:
-        return values.mean(0)
+        # Rows are last in memory, as a rule; where they are not, torch is ten times as slow.
+        return values.mT.mean(0).mT
     return torch.tensordot(shares, values, 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 # Nodes of the trapezoid rule that stands in for the integral where there is no formula, in
 # standard deviations. For a smooth function its error falls exponentially with the spacing.
 _NODES = np.linspace(-5.25, 5.25, 31)
+_LOG2_PEAK = -0.5 * math.log2(2 * math.pi)
 
 
 class Noise(NamedTuple):
@@ -20,19 +22,22 @@ class Noise(NamedTuple):
 
     Attributes
     ----------
-    variance : Tensor
-        Of the activated value.
-    residual : Tensor
-        The part of it that no straight line in the Gaussian input explains.
+    explained : Tensor
+        The part of the variance that a straight line in the Gaussian input explains.
     slope, squared_slope, curvature : Tensor
         Expectations of the activation's derivative, of its square and of the second derivative.
+    value_slope : Tensor
+        Expectation of the activated value times the derivative.
+    twist : callable
+        Returns the expectation of the third derivative.
     """
 
-    variance: Tensor
-    residual: Tensor
+    explained: Tensor
     slope: Tensor
     squared_slope: Tensor
     curvature: Tensor
+    value_slope: Tensor
+    twist: Callable[[], Tensor]
 
 
 class Units(NamedTuple):
@@ -40,95 +45,134 @@ class Units(NamedTuple):
 
     Attributes
     ----------
-    mean, second, third, fourth : Tensor
+    mean, second : Tensor
+    third : callable
+        Returns the third, which is needed only for skewness and between two random layers.
+    fourth : callable
+        Returns the fourth, given the third. It is needed only between two random layers.
     noise : Noise or None
         None where the units are the same in every draw.
     """
 
     mean: Tensor
     second: Tensor
-    third: Tensor
-    fourth: Tensor
+    third: Callable[[], Tensor]
+    fourth: Callable[[Tensor], Tensor]
     noise: Noise | None = None
+
+    @property
+    def variance(self) -> Tensor:
+        """Of random units."""
+        return torch.addcmul(self.second, self.mean, self.mean, value=-1).clamp_min_(0)
 
 
 def without_noise(values: Tensor) -> Units:
     """Units that are the same in every draw."""
     second = values.square()
-    return Units(values, second, second * values, second.square())
+    return Units(values, second, lambda: second * values, lambda third: third * values)
 
 
 def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
-    second = torch.addcmul(variance, mean, mean)
-    third = mean * torch.add(second, variance, alpha=2)
-    fourth = torch.addcmul(3 * variance * second, mean, third)
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    return Units(mean, second, third, fourth, Noise(variance, zero, one, one, zero))
+    noise = Noise(variance, one, one, zero, mean, lambda: zero)
+    return _by_recursion(mean, variance, mean, torch.addcmul(variance, mean, mean), noise)
 
 
 def relu(mean: Tensor, variance: Tensor) -> Units:
     """Exact, by Stein's lemma: ``E[h^(n+1)] = mean E[h^n] + n variance E[h^(n-1)]``.
 
     The derivative is a step, its expectation the probability of being on. The second derivative
-    is a spike at zero, its expectation the density there.
+    is a spike at zero, its expectation the density there. Far below zero the terms of the sums
+    cancel, and rounding may leave a little less than nothing.
     """
-    std = variance.sqrt().clamp_min_(1e-18 if mean.dtype == torch.float32 else 1e-100)
-    z = mean / std
-    on = torch.special.ndtr(z)
-    bell = z.square_().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
-    # Far below zero the two terms of each sum cancel, and rounding may leave less than nothing.
-    first = torch.mul(std, bell).addcmul_(mean, on).clamp_min_(0)
+    inverse = variance.clamp_min(1e-20 if mean.dtype == torch.float32 else 1e-100).rsqrt_()
+    z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
+    on = torch.add(mean.new_tensor(0.5), torch.erf(z), alpha=0.5)
+    # Powers of two, which are faster than those of e: the density of the Gaussian at zero.
+    density = torch.addcmul(mean.new_tensor(_LOG2_PEAK), z, z, value=-math.log2(math.e))
+    density = density.exp2_().mul_(inverse)
+    first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
     spread_on = variance * on
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-    third = torch.mul(variance, first).mul_(2).addcmul_(mean, second).clamp_min_(0)
-    fourth = torch.mul(variance, second).mul_(3).addcmul_(mean, third).clamp_min_(0)
-    spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
-    residual = spread_on.mul_(on).neg_().add_(spread).clamp_min_(0)
-    noise = Noise(spread, residual, on, on, bell.div_(std))
-    return Units(first, second, third, fourth, noise)
+
+    def twist() -> Tensor:
+        return torch.mul(mean, density).mul_(inverse).mul_(inverse).neg_()
+
+    noise = Noise(spread_on.mul_(on), on, on, density, first, twist)
+    return _by_recursion(mean, variance, first, second, noise)
+
+
+def _by_recursion(
+    mean: Tensor, variance: Tensor, first: Tensor, second: Tensor, noise: Noise
+) -> Units:
+    """With the third and fourth moment by Stein's lemma."""
+    return Units(
+        first,
+        second,
+        cache(lambda: torch.mul(mean, second).addcmul_(variance, first, value=2)),
+        lambda third: torch.mul(mean, third).addcmul_(variance, second, value=3),
+        noise,
+    )
 
 
 def _by_quadrature(
-    function: Callable[[Tensor], Tensor], derivatives: Callable[[Tensor], tuple[Tensor, Tensor]]
+    function: Callable[[Tensor], Tensor],
+    derivatives: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
 ) -> Callable[[Tensor, Tensor], Units]:
     """Moments of a smooth activation, whose derivatives follow from its value."""
-    shares = np.exp(-0.5 * _NODES**2)
-    shares /= shares.sum()
+    weights = np.exp(-0.5 * _NODES**2)
+    nodes, shares = _NODES.tolist(), (weights / weights.sum()).tolist()
+
+    def values(mean: Tensor, std: Tensor) -> Iterator[tuple[Tensor, float]]:
+        for node, share in zip(nodes, shares, strict=True):
+            yield function(torch.add(mean, std, alpha=node)), share
+
+    def power(n: int, mean: Tensor, std: Tensor) -> Tensor:
+        total = torch.zeros_like(mean)
+        for value, share in values(mean, std):
+            total.add_(value.pow(n), alpha=share)
+        return total
+
+    def twist(mean: Tensor, std: Tensor) -> Tensor:
+        total = torch.zeros_like(mean)
+        for value, share in values(mean, std):
+            total.add_(derivatives(value)[2], alpha=share)
+        return total
 
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()
-        first, second, third, fourth, slope, squared_slope, curvature = (
-            torch.zeros_like(mean) for _ in range(7)
+        first, second, slope, squared_slope, curvature, value_slope = (
+            torch.zeros_like(mean) for _ in range(6)
         )
-        for node, share in zip(_NODES.tolist(), shares.tolist(), strict=True):
-            value = function(torch.add(mean, std, alpha=node))
+        for value, share in values(mean, std):
             first.add_(value, alpha=share)
-            square = value.square()
-            second.add_(square, alpha=share)
-            third.addcmul_(square, value, value=share)
-            fourth.addcmul_(square, square, value=share)
-            one, two = derivatives(value)
+            second.addcmul_(value, value, value=share)
+            one, two, _ = derivatives(value)
             slope.add_(one, alpha=share)
             squared_slope.addcmul_(one, one, value=share)
+            value_slope.addcmul_(value, one, value=share)
             curvature.add_(two, alpha=share)
-        spread = torch.addcmul(second, first, first, value=-1).clamp_min_(0)
-        residual = torch.addcmul(spread, slope.square(), variance, value=-1).clamp_min_(0)
-        noise = Noise(spread, residual, slope, squared_slope, curvature)
-        return Units(first, second, third, fourth, noise)
+        explained = slope.square().mul_(variance)
+        noise = Noise(
+            explained, slope, squared_slope, curvature, value_slope, partial(twist, mean, std)
+        )
+        third, fourth = (partial(power, n, mean, std) for n in (3, 4))
+        return Units(first, second, third, lambda _: fourth(), noise)
 
     return moments
 
 
-def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor]:
-    slope = 1 - value.square()
-    return slope, -2 * value * slope
+def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    square = value.square()
+    slope = 1 - square
+    return slope, -2 * value * slope, slope * (6 * square - 2)
 
 
-def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor]:
+def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope = value * (1 - value)
-    return slope, (1 - 2 * value) * slope
+    return slope, (1 - 2 * value) * slope, slope * (1 - 6 * slope)
 
 
 ACTIVATED: dict[str, Callable[[Tensor, Tensor], Units]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from ._probabilities import ClassProbabilities
 from .calibration import quality_of_logits, temperature_of_logits
 from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
+from .network import MomentStack, Stack
 
 
 @dataclass(eq=False, repr=False)
@@ -312,11 +313,24 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
             return BinaryLikelihood()
         return CategoricalLikelihood(len(self.classes_))
 
+    def _moments(self, stack: Stack) -> MomentStack:
+        """With several classes, of the log odds against the last: one output less to follow."""
+        # Mutual information of rows that are nearly certain is made by the longer tail.
+        moments = replace(super()._moments(stack), skewed=True)
+        n_classes = len(self.classes_)
+        if n_classes == 2:
+            return moments
+        directions = torch.eye(n_classes - 1, n_classes, dtype=torch.float32)
+        directions[:, -1] = -1
+        return replace(moments, directions=directions)
+
     # ---- calibration ---------------------------------------------------------------------
 
     def _points(self, raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
         """Calibrated logits: draws, or what stands for a Gaussian (`as_points`)."""
         points, shares = as_points(raws)
+        if points[0].shape[-1] == len(self.classes_) - 1 > 1:
+            points = [_with_last_class(odds) for odds in points]
         temperature = self._temperature()
         return points if temperature == 1 else [raw / temperature for raw in points], shares
 
@@ -339,3 +353,8 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
             **quality_of_logits("before", logits, targets),
             **quality_of_logits("after", cooled, targets),
         }
+
+
+def _with_last_class(odds: Tensor) -> Tensor:
+    """Logits of all classes ``(..., rows, n_classes)`` from the log odds against the last one."""
+    return torch.nn.functional.pad(odds.mT, (0, 0, 0, 1)).mT

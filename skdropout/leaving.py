@@ -26,7 +26,7 @@ class Moving:
         Random numbers for the order of the rows, and for the noise.
     flat : FlatParameters
         Of the stack.
-    moments : dict
+    optimizer_state : dict
         The optimizer's state: tensors like the flat parameters, and what all members share.
     """
 
@@ -35,10 +35,10 @@ class Moving:
     order: NoiseSource
     noise: NoiseSource
     flat: FlatParameters
-    moments: dict[str, Any]
+    optimizer_state: dict[str, Any]
 
     def tensors(self) -> list[Tensor]:
-        """What training moves but for the moments; each with a leading member axis."""
+        """What training moves but for the optimizer; each with a leading member axis."""
         return trained_tensors(self.stack, self.likelihood)
 
     def select(self, kept: Tensor) -> Moving:
@@ -53,8 +53,8 @@ class Moving:
             self.noise.select(index.tolist()),
             FlatParameters(stack),
             {
-                name: values[elements] if self._is_moment(values) else values
-                for name, values in self.moments.items()
+                name: values[elements] if self._per_parameter(values) else values
+                for name, values in self.optimizer_state.items()
             },
         )
 
@@ -71,14 +71,14 @@ class Moving:
         for ours, theirs in zip(self.tensors(), few.tensors(), strict=True):
             ours[own] = theirs[chosen]
         to, from_ = self.flat.elements(own), few.flat.elements(chosen)
-        for name, values in few.moments.items():
-            if few._is_moment(values):
-                self.moments[name][to] = values[from_]
+        for name, values in few.optimizer_state.items():
+            if few._per_parameter(values):
+                self.optimizer_state[name][to] = values[from_]
             else:
-                self.moments[name] = values
+                self.optimizer_state[name] = values
         self.stack.n_epochs = few.stack.n_epochs
 
-    def _is_moment(self, values: Any) -> bool:
+    def _per_parameter(self, values: Any) -> bool:
         return isinstance(values, Tensor) and values.shape == self.flat.values.shape
 
 

@@ -12,17 +12,28 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .activated import ACTIVATED, Noise, Units, without_noise
+from .activated import ACTIVATED, without_noise
 from .gaussian_outputs import GaussianOutputs
-from .network import ACTIVATIONS, MomentLayer, MomentStack
-from .normalization import EPSILON
+from .moment_maps import MomentMap, Normalized, Passed, summed, unexplained
+from .network import ACTIVATIONS, MomentStack
+from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
 _CHUNK_BYTES = 2**18
+# Fewer rows at a time, and starting operations would take longer than they do.
+_LEAST_ROWS = 128
+# Directions of the outputs up to which the curvature is followed, which doubles the way back.
+_MOST_CURVED = 4
+# Hidden layers from which on the skewness of the last one's sums is not neglected.
+_LEAST_SKEWED = 3
+# Bytes of what is made of the Gaussian outputs of the rows that are handed out together.
+_GROUP_BYTES = 2**20
+# What such a result has per output and row: about as many points stand for a Gaussian.
+_POINTS = 64
 
 
 def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
-    """Moments of the raw outputs, a chunk of rows at a time.
+    """Moments of the raw outputs, a group of rows at a time.
 
     Parameters
     ----------
@@ -33,197 +44,164 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     Yields
     ------
     rows : slice
-        The rows of the chunk.
+        The rows of the group.
     outputs : list of GaussianOutputs, one per member
         What a row gets does not depend on the rows beside it.
     """
     members = [_Member(stack, index, x.dtype) for index in range(stack.n_members)]
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
-    n_raw = stack.layers[-1].linear.weight.shape[2]
-    budget = _CHUNK_BYTES if x.device.type == "cpu" else 2**8 * _CHUNK_BYTES
-    step = max(64, budget // (widest * n_raw * x.element_size()))
-    for start in range(0, x.shape[0], step):
-        rows = slice(start, min(start + step, x.shape[0]))
+    n_directions = len(members[0].bias)
+    plenty = 1 if x.device.type == "cpu" else 2**8
+    row_bytes = n_directions * x.element_size()
+    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
+    group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
+    for start in range(0, x.shape[0], group):
+        rows = slice(start, min(start + group, x.shape[0]))
         inputs = x[rows]
         if stack.inputs is not None:
             inputs = inputs.index_select(1, stack.inputs)
-        yield rows, [member(inputs) for member in members]
+        yield rows, [member(inputs, chunk) for member in members]
 
 
 class _Member:
-    """The noisy maps of one member of a stack, ready for evaluation."""
-
-    def __init__(self, stack: MomentStack, index: int, dtype: torch.dtype) -> None:
-        self.layers = [_MemberLayer(layer, index, dtype) for layer in stack.layers]
-        self.function = ACTIVATIONS[stack.activation].function
-        self.activated = ACTIVATED[stack.activation]
-        # Only noise that multiplies units is large and lopsided enough for the curvature.
-        self.curved = any(layer.alpha is not None for layer in self.layers)
-
-    def __call__(self, x: Tensor) -> GaussianOutputs:
-        read, made = [without_noise(x)], []
-        for layer in self.layers[:-1]:
-            mean, variance, own = layer.product(read[-1])
-            norm = None
-            if layer.norm is not None:
-                norm = _Normalized(*layer.norm, mean, variance)
-                mean, variance = norm.mean, norm.variance
-            made.append((own, norm))
-            if variance is None:
-                read.append(without_noise(self.function(mean)))
-            else:
-                read.append(self.activated(mean, variance))
-        last = self.layers[-1]
-        made.append((last.own_variance(read[-1]), None))
-        mean = torch.addmm(last.bias, read[-1].mean, last.weight)
-        return GaussianOutputs(mean, self._covariance(mean, read, made))
-
-    def _covariance(
-        self, mean: Tensor, read: list[Units], made: list[tuple[Tensor | None, _Normalized | None]]
-    ) -> Tensor:
-        """What all sources of noise contribute, from the outputs back: ``(rows, n_raw, n_raw)``.
-
-        The derivatives of the outputs have shape ``(n_raw, rows or 1, units)``.
-        """
-        n_rows, n_raw = mean.shape
-        total = mean.new_zeros(n_rows, n_raw, n_raw)
-        first = torch.eye(n_raw, dtype=mean.dtype, device=mean.device).unsqueeze(1)
-        second: Tensor | None = None
-        for depth in range(len(read) - 1, -1, -1):
-            layer, units, (own, norm) = self.layers[depth], read[depth], made[depth]
-            if norm is not None:
-                first, second = norm.backward(first, second)
-            if own is not None:
-                total += _summed(first * own, first)
-            if units.noise is None and layer.alpha is None:
-                break
-            first = torch.matmul(first, layer.weight.T)
-            if second is not None:
-                second = torch.matmul(second, layer.second.T)
-            total += layer.contribution(units, first, second)
-            if units.noise is None:
-                break
-            first, second = self._through(units.noise, layer, first, second)
-        return total
-
-    def _through(
-        self, noise: Noise, layer: _MemberLayer, first: Tensor, second: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is activated, from those to what `layer` reads."""
-        curvature = None
-        if self.curved:
-            curvature = first * noise.curvature
-            if second is not None:
-                factor = noise.squared_slope
-                if layer.alpha is not None:
-                    factor = factor * (1 + layer.alpha)
-                curvature.addcmul_(second, factor)
-        return first * noise.slope, curvature
-
-
-class _MemberLayer:
-    """One noisy map of one member: what `skdropout.families.LinearMoments` says, and squares.
+    """The noisy maps of one member of a stack, ready for evaluation.
 
     Attributes
     ----------
-    alpha, third, fourth : Tensor of shape (n_in or 1,)
-        Of the factors on the inputs: the variance, None without them; half of the third central
-        moment; a quarter of what the fourth is above the squared variance. The halves are those
-        of second derivatives in a Taylor series.
-    squares, second : Tensor of shape (n_in, n_out)
-        Of the mean weights, and expected squares of the weights.
+    weight, bias : Tensor of shape (n_in, n_directions) and (n_directions,)
+        The last map, of which only some directions of the outputs are asked for.
+    first : Tensor of shape (n_directions, n_in)
+        Derivatives of these with respect to what the last map reads: the same for all rows.
     """
 
-    def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
-        linear, gain = layer.linear, layer.linear.gain
-        self.weight = linear.weight[index].to(dtype)
-        self.bias = linear.bias[index].to(dtype)
-        self.squares = self.second = self.weight.square()
-        self.variance = self.alpha = self.norm = None
-        if linear.variance is not None:
-            self.variance = linear.variance[index].to(dtype)
-            self.second = self.squares + self.variance
-        if gain is not None:
-            self.alpha = gain.variance[index].to(dtype)
-            self.third = gain.third[index].to(dtype) / 2
-            self.fourth = (gain.fourth[index].to(dtype) - self.alpha.square()) / 4
-        if layer.norm is not None:
-            self.norm = layer.norm.scale[index].to(dtype), layer.norm.shift[index].to(dtype)
+    def __init__(self, stack: MomentStack, index: int, dtype: torch.dtype) -> None:
+        *hidden, self.last = [MomentMap(layer, index, dtype) for layer in stack.layers]
+        self.hidden = hidden
+        self.function = ACTIVATIONS[stack.activation].function
+        self.activated = ACTIVATED[stack.activation]
+        directions = torch.eye(len(self.last.bias), dtype=dtype, device=self.last.bias.device)
+        if stack.directions is not None:
+            directions = stack.directions.to(directions)
+        self.directions = directions
+        self.weight = torch.matmul(self.last.weight, directions.T)
+        self.bias = torch.mv(directions, self.last.bias)
+        # Only noise that multiplies units is large and lopsided enough for the curvature.
+        noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
+        self.curved = noisy and len(directions) <= _MOST_CURVED
+        # In two layers the sums are not skewed enough for their mean to feel it.
+        self.skewed_sums = (
+            len(hidden) >= _LEAST_SKEWED
+            and hidden[-1].alpha is not None
+            and hidden[-1].norm is None
+        )
+        # Deeper networks need a second way forward for it, and that for each direction.
+        self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
+        self.first = self.weight.T
+        self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
+        if hidden:
+            # Slopes of the last hidden layer to derivatives of all directions, in one product.
+            self.back, self.back_second = (
+                (self.weight.unsqueeze(2) * weight.T.unsqueeze(1)).flatten(1)
+                for weight in (hidden[-1].weight, hidden[-1].second)
+            )
 
-    def product(self, units: Units) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Mean and variance of the noisy product, and the weights' own part of the variance."""
+    def __call__(self, x: Tensor, chunk: int) -> GaussianOutputs:
+        parts = [self._outputs(rows) for rows in x.split(chunk)]
+        return GaussianOutputs(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        units, passed = without_noise(x), []
+        for layer in self.hidden:
+            mean = torch.addmm(layer.bias, units.mean, layer.weight)
+            spread, own = layer.spread(units), layer.own_variance(units)
+            variance = own
+            if spread is not None:
+                variance = torch.matmul(spread, layer.squares)
+                if own is not None:
+                    variance += own
+            norm = None
+            if layer.norm is not None:
+                norm = Normalized(*layer.norm, mean, variance)
+                mean, variance = norm.mean, norm.variance
+            passed.append(Passed(layer, units, spread, own, norm))
+            if variance is None:
+                units = without_noise(self.function(mean))
+            else:
+                units = self.activated(mean, variance)
+        own = self.last.own_variance(units)
+        passed.append(Passed(self.last, units, self.last.spread(units), own, None))
         mean = torch.addmm(self.bias, units.mean, self.weight)
-        own = self.own_variance(units)
-        spread = None if units.noise is None else units.noise.variance
-        if self.alpha is not None:
-            gained = self.alpha * units.second
-            spread = gained if spread is None else gained.add_(spread)
-        if spread is None:
-            return mean, own, own
-        variance = torch.matmul(spread, self.squares)
-        return mean, variance if own is None else variance.add_(own), own
+        if self.skewed_sums and passed[-2].spread is not None:
+            assert variance is not None, "factors are noise"
+            assert units.noise is not None, "factors are noise"
+            third = passed[-2].layer.skewed_sums(passed[-2].units, variance)
+            mean.addmm_(third.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
+        covariance, sources = self._from_outputs(passed)
+        if not self.skewed:
+            return mean, covariance
+        return mean, covariance, third_moments(sources[::-1])
 
-    def own_variance(self, units: Units) -> Tensor | None:
-        """Variance that noise on the weights themselves adds: ``(rows, n_out)``."""
-        if self.variance is None:
-            return None
-        second = units.second if self.alpha is None else units.second * (1 + self.alpha)
-        return torch.matmul(second, self.variance)
+    def _from_outputs(self, passed: list[Passed]) -> tuple[Tensor, list[Source]]:
+        """What all sources of noise contribute to the covariance, from the outputs back."""
+        last, n_rows = passed[-1], len(passed[0].units.mean)
+        total = self.bias.new_zeros(n_rows, len(self.pairs.T))
+        if last.own is not None:
+            total.addmm_(last.own, self.own_pairs)
+        effect, first = None, self.first.unsqueeze(0)
+        if last.spread is not None:
+            total.addmm_(unexplained(last.spread, last.units.noise), self.pairs)
+            if self.skewed and last.units.noise is None:
+                effect = self.last.effect(last.units, first, None)
+        total = total.view(n_rows, *[len(self.bias)] * 2)
+        sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
+        if last.units.noise is not None:
+            self._from_hidden(passed, total, sources)
+        return total, sources
 
-    def contribution(self, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
-        """What the factors on the units, and the units' residuals, contribute to the covariance."""
-        if self.alpha is None:
-            assert units.noise is not None, "asked for only where something is random"
-            return _summed(first * units.noise.residual, first)
-        weight = self.alpha * units.second
-        if units.noise is not None:
-            weight.add_(units.noise.residual)
-        if second is None:
-            return _summed(first * weight, first)
-        mixed = self.third * units.third
-        left = (first * weight).addcmul_(second, mixed)
-        right = mixed.mul(first).addcmul_(second, self.fourth * units.fourth)
-        if len(first) == 1:
-            return left.mul_(first).addcmul_(right, second).sum(-1).view(-1, 1, 1)
-        return _summed(left, first).add_(_summed(right, second))
+    def _from_hidden(self, passed: list[Passed], total: Tensor, sources: list[Source]) -> None:
+        """The same from the last hidden layer on, whose units are random."""
+        first, second = sources[0].first, None
+        for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
+            sums, first, second = self._back(above, below, first, second)
+            layer, units, spread, own, _ = below
+            if own is not None:
+                total += summed(sums * own.unsqueeze(1), sums)
+            effect = None
+            if spread is not None and units.noise is None:
+                effect = layer.effect(units, first, second)
+                total += layer.contribution(effect, spread, second)
+            elif spread is not None:
+                total += layer.contribution_of_random(units, spread, first, second)
+            sources.append(Source(below, first, effect, sums))
+            if units.noise is None:
+                break
+
+    def _back(
+        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Derivatives with respect to what a layer reads, from those to what the next one reads.
+
+        Returns
+        -------
+        sums, first, second
+            First derivatives with respect to the layer's sums (to be used only where its weights
+            are random), and both derivatives with respect to its inputs.
+        """
+        noise = above.units.noise
+        assert noise is not None, "asked for only where something is random"
+        if above.layer is self.last and below.norm is None and below.own is None:
+            # One product for all directions, and nothing that has rows, directions and units.
+            shape = len(noise.slope), len(self.bias), -1
+            ahead = (noise.slope @ self.back).view(shape)
+            if self.curved:
+                second = (noise.curvature @ self.back_second).view(shape)
+            return first, ahead, second
+        sums, second = above.layer.through(noise, first, second, self.curved)
+        if below.norm is not None:
+            sums, second = below.norm.backward(sums, second)
+        return sums, *below.layer.back(sums, second)
 
 
-def _summed(left: Tensor, right: Tensor) -> Tensor:
-    """Sums over units of products of ``(n_raw, rows, units)``: ``(rows, n_raw, n_raw)``."""
-    if len(left) == 1:
-        return (left * right).sum(-1).view(-1, 1, 1)
-    return torch.matmul(left.transpose(0, 1), right.permute(1, 2, 0))
-
-
-class _Normalized:
-    """Layer normalization to first order around the mean: its Jacobian there, centre and size.
-
-    Parameters
-    ----------
-    scale, shift : Tensor of shape (units,)
-    mean, variance : Tensor of shape (rows, units)
-        Of what is normalized; no variance where it is no random number.
-    """
-
-    def __init__(self, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor | None) -> None:
-        n_units = mean.shape[1]
-        size, centre = torch.var_mean(mean, dim=1, correction=0, keepdim=True)
-        if variance is not None:
-            size = size + variance.mean(1, keepdim=True) * (1 - 1 / n_units)
-        factor = torch.rsqrt(size + EPSILON)
-        self.direction = z = (mean - centre) * factor
-        self.factor = factor * scale
-        self.mean = torch.addcmul(shift, z, scale)
-        self.variance = None
-        if variance is not None:
-            averages = [(z**power * variance).mean(1, keepdim=True) for power in range(3)]
-            shared = averages[0] + z * (2 * averages[1]) + z.square() * averages[2]
-            own = variance * (n_units - 2 - 2 * z.square())
-            self.variance = (self.factor.square() * (own + shared) / n_units).clamp_min_(0)
-
-    def backward(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is normalized, from those to the result."""
-        first = first * self.factor
-        along = (first * self.direction).mean(-1, keepdim=True)
-        first = first - first.mean(-1, keepdim=True) - self.direction * along
-        return first, None if second is None else second * self.factor.square()
+def _pairs(first: Tensor) -> Tensor:
+    """Products of all pairs of directions: ``(n, units)`` to ``(units, n * n)``."""
+    return (first.unsqueeze(0) * first.unsqueeze(1)).flatten(0, 1).T

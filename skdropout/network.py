@@ -160,11 +160,17 @@ class MomentStack:
         A key of `ACTIVATIONS`.
     inputs : Tensor of int64 or None
         As in `PlainStack`.
+    directions : Tensor of shape (n_directions, raw outputs) or None
+        Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
+    skewed : bool
+        Whether third moments of the outputs are asked for.
     """
 
     layers: tuple[MomentLayer, ...]
     activation: str
     inputs: Tensor | None = None
+    directions: Tensor | None = None
+    skewed: bool = False
 
     @property
     def n_members(self) -> int:

@@ -116,13 +116,13 @@ class SteppingNet(NeuralNet):
 
     # ---- where parameters and steps are ------------------------------------------------------
 
-    def _lay_out(self, flat: FlatParameters, moments: dict | None) -> None:
+    def _lay_out(self, flat: FlatParameters, optimizer_state: dict | None) -> None:
         """Let the optimizer and everything that computes gradients work on these parameters."""
         (group,) = self.optimizer_.param_groups
         (before,) = group["params"]
         had = self.optimizer_.state.pop(before, None)
-        if moments := had if moments is None else moments:
-            self.optimizer_.state[flat.values] = moments
+        if state := had if optimizer_state is None else optimizer_state:
+            self.optimizer_.state[flat.values] = state
         group["params"] = [flat.values]
         self.flat_, stack = flat, self.module_
         self.backprop_ = Backprop(stack) if Backprop.supports(stack) else None

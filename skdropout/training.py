@@ -145,9 +145,9 @@ class DropoutNet(SteppingNet):
         self._work_on(few)
 
     def _moving(self) -> Moving:
-        moments = self.optimizer_.state[self.flat_.values]
+        state = self.optimizer_.state[self.flat_.values]
         return Moving(
-            self.module_, self.criterion_, self.order_, self.noise_, self.flat_, dict(moments)
+            self.module_, self.criterion_, self.order_, self.noise_, self.flat_, dict(state)
         )
 
     def _work_on(self, moving: Moving) -> None:
@@ -157,7 +157,7 @@ class DropoutNet(SteppingNet):
             self.blocks_.order = moving.order
         if len(moving.stack.members) == len(self.n_epochs_):
             self.living_ = np.arange(len(self.n_epochs_))
-        self._lay_out(moving.flat, moving.moments)
+        self._lay_out(moving.flat, moving.optimizer_state)
 
     def _hand_in(self, leaving: np.ndarray) -> None:
         """Copy what members have learned to where the whole stack is."""

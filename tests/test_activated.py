@@ -36,6 +36,12 @@ def _units(name, dtype=torch.float64):
     return ACTIVATED[name](mean.unsqueeze(0), std.square().unsqueeze(0))
 
 
+def _powers(units):
+    """Moments about zero, from the first to the fourth."""
+    third = units.third()
+    return [units.mean, units.second, third, units.fourth(third)]
+
+
 def test_every_activation_has_moments():
     assert ACTIVATED.keys() == ACTIVATIONS.keys()
 
@@ -48,22 +54,35 @@ def test_moments_are_the_integrals(name):
         return ACTIVATIONS[name].function(torch.from_numpy(z)).numpy()
 
     units = _units(name)
-    for power, ours in enumerate(units[:4], start=1):
+    for power, ours in enumerate(_powers(units), start=1):
         expected = _expect(lambda z, power=power: activated(z) ** power)
         np.testing.assert_allclose(ours[0], expected, atol=5e-4)
     variance = _expect(lambda z: activated(z) ** 2) - _expect(activated) ** 2
-    np.testing.assert_allclose(units.noise.variance[0], variance, atol=1e-3)
+    np.testing.assert_allclose(units.variance[0], variance, atol=1e-3)
     first, second = DERIVATIVES[name]
     np.testing.assert_allclose(units.noise.slope[0], _expect(first), atol=1e-3)
+    value_slope = _expect(lambda z: activated(z) * first(z))
+    np.testing.assert_allclose(units.noise.value_slope[0], value_slope, atol=1e-3)
     squared = _expect(lambda z: first(z) ** 2)
     np.testing.assert_allclose(units.noise.squared_slope[0], squared, atol=2e-3)
     if second is not None:
         np.testing.assert_allclose(units.noise.curvature[0], _expect(second), atol=5e-3)
 
 
+@pytest.mark.parametrize("name", ACTIVATED)
+def test_the_twist_is_how_the_curvature_changes_with_the_mean(name):
+    """Expectations over a Gaussian have the derivatives of what is expected."""
+    step = 1e-4
+    mean, variance = torch.from_numpy(GRID[0]), torch.from_numpy(GRID[1] ** 2)
+    above, below = (ACTIVATED[name](mean + sign * step, variance).noise for sign in (1, -1))
+    expected = (above.curvature - below.curvature) / (2 * step)
+    twist = ACTIVATED[name](mean, variance).noise.twist()
+    np.testing.assert_allclose(twist, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_relu_is_exact():
     units = _units("relu")
-    for power, ours in enumerate(units[:4], start=1):
+    for power, ours in enumerate(_powers(units), start=1):
         expected = _expect(lambda z, power=power: np.maximum(z, 0) ** power)
         np.testing.assert_allclose(ours[0], expected, rtol=1e-6, atol=1e-8)
     density = np.exp(-0.5 * (GRID[0] / GRID[1]) ** 2) / (GRID[1] * np.sqrt(2 * np.pi))
@@ -71,13 +90,12 @@ def test_relu_is_exact():
 
 
 @pytest.mark.parametrize("name", ACTIVATED)
-def test_the_residual_is_what_no_straight_line_explains(name):
+def test_a_straight_line_explains_its_squared_slope_and_no_more_than_there_is(name):
     units = _units(name)
     line = units.noise.slope[0].numpy() ** 2 * GRID[1] ** 2
-    explained = units.noise.residual[0].numpy() + line
-    # Where the line explains more than there is, by the rule's error, there is no residual.
-    np.testing.assert_allclose(explained, units.noise.variance[0], rtol=1e-9, atol=1e-4)
-    assert (units.noise.residual >= 0).all()
+    np.testing.assert_allclose(units.noise.explained[0], line, rtol=1e-9)
+    # Up to the error of the rule of integration.
+    assert (units.variance - units.noise.explained >= -1e-4).all()
 
 
 @pytest.mark.parametrize("name", ACTIVATED)
@@ -86,15 +104,16 @@ def test_far_away_and_without_variance_everything_is_finite(name, dtype):
     mean = torch.tensor([[-1e6, -30.0, 0.0, 0.0, 30.0, 1e6, -8.0]], dtype=dtype)
     variance = torch.tensor([[1.0, 1e-12, 0.0, 1e-20, 0.0, 1e4, 1.0]], dtype=dtype)
     units = ACTIVATED[name](mean, variance)
-    for values in (*units[:4], *units.noise):
+    noise = units.noise
+    for values in (*_powers(units), *noise[:-1], noise.twist()):
         assert values.isfinite().all()
-    for values in (units.second, units.fourth, units.noise.variance, units.noise.residual):
+    for values in (units.second, units.variance, units.noise.explained):
         assert (values >= 0).all()
 
 
 def test_units_without_noise():
     units = without_noise(torch.tensor([[-2.0, 3.0]]))
-    assert [values.tolist() for values in units[:4]] == [
+    assert [values.tolist() for values in _powers(units)] == [
         [[-2.0, 3.0]],
         [[4.0, 9.0]],
         [[-8.0, 27.0]],

@@ -35,7 +35,7 @@ FLOORS = [
     },
     {
         "draws",
-        "moments",
+        "moment_maps",
         "monte_carlo",
         "_rounds",
         "elastic_net",
@@ -43,7 +43,8 @@ FLOORS = [
         "_frames",
         "_parameters",
     },
-    {"mixture"},
+    {"mixture", "skewness"},
+    {"moments"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
     {"steps"},
     {"training"},

@@ -1,16 +1,20 @@
 """Inference by moments: exact where it says so, near to very many draws elsewhere."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_friedman1
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.activated import without_noise
 from skdropout.draws import evaluate
 from skdropout.families import FAMILIES, Bernoulli, Family
 from skdropout.gaussian_outputs import GaussianOutputs, as_points, standard_points
-from skdropout.moments import _MemberLayer, propagate
+from skdropout.moment_maps import MomentMap
+from skdropout.moments import propagate
 from skdropout.network import Architecture, Member, Stack
 from skdropout.uncertainty import entropy_uncertainty, probability_uncertainty
 from tests.randomness import assert_mean, assert_variance
@@ -36,7 +40,7 @@ def _closed_form(stack, x):
     with torch.inference_mode():
         chunks = [outputs for _, outputs in propagate(stack.moments(), torch.as_tensor(x))]
     joined = zip(*chunks, strict=True)
-    pairs = [tuple(torch.cat(parts) for parts in zip(*member, strict=True)) for member in joined]
+    pairs = [[torch.cat([part[k] for part in member]) for k in (0, 1)] for member in joined]
     return (np.stack([pair[index].numpy() for pair in pairs]) for index in (0, 1))
 
 
@@ -51,6 +55,27 @@ def _draws(stack, x, n_draws, seed=0):
     return np.concatenate(pieces)
 
 
+FUNCTIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "identity": lambda z: z,
+}
+
+
+def _over_all_masks(stack, function, rate):
+    """Outputs ``(masks, rows, n_raw)`` for each mask of one hidden layer, and its probability."""
+    (hidden, norm), (last, _) = ((layer.linear, layer.norm) for layer in stack.plain().layers)
+    assert norm is None
+    h = function(torch.as_tensor(ROWS) @ hidden.weight[0, 0] + hidden.bias[0, 0])
+    outputs, shares = [], []
+    for mask in itertools.product([0.0, 1.0], repeat=h.shape[1]):
+        kept = torch.tensor(mask, dtype=torch.float64)
+        outputs.append((h * kept / (1 - rate) @ last.weight[0, 0] + last.bias[0, 0]).numpy())
+        shares.append(rate ** (len(kept) - kept.sum()) * (1 - rate) ** kept.sum())
+    return np.stack(outputs), np.array(shares)
+
+
 # ---- one hidden layer is exact -----------------------------------------------------------------
 
 
@@ -59,17 +84,7 @@ def _draws(stack, x, n_draws, seed=0):
 def test_one_hidden_layer_is_the_mean_over_all_masks(normalization, activation):
     rate = round(0.3 * 2**16) / 2**16
     stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate), activation, normalization).double()
-    (hidden, norm), (last, _) = ((layer.linear, layer.norm) for layer in stack.plain().layers)
-    assert norm is None
-    function = {"relu": torch.relu, "tanh": torch.tanh, "logistic": torch.sigmoid}
-    x = torch.as_tensor(ROWS) @ hidden.weight[0, 0] + hidden.bias[0, 0]
-    h = function.get(activation, lambda z: z)(x)
-    outputs, shares = [], []
-    for mask in itertools.product([0.0, 1.0], repeat=6):
-        kept = torch.tensor(mask, dtype=torch.float64)
-        outputs.append((h * kept / (1 - rate) @ last.weight[0, 0] + last.bias[0, 0]).numpy())
-        shares.append(rate ** (6 - kept.sum()) * (1 - rate) ** kept.sum())
-    outputs, shares = np.stack(outputs), np.array(shares)
+    outputs, shares = _over_all_masks(stack, FUNCTIONS[activation], rate)
     expected = np.einsum("s,snk->nk", shares, outputs)
     centred = outputs - expected
     covariance = np.einsum("s,snk,snl->nkl", shares, centred, centred)
@@ -174,6 +189,21 @@ def test_noise_on_many_inputs():
     assert of_mean < 0.06
 
 
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_directions_of_the_outputs_are_what_they_are_combined_from(family, normalization):
+    stack = _stack(family(), (5, 20, 20, 3), (0.1, 0.2, 0.2), "relu", normalization)
+    _widen(stack)
+    directions = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 0.0]])
+    mean, covariance = (values[0] for values in _closed_form(stack, ROWS))
+    with torch.inference_mode():
+        asked = replace(stack.moments(), directions=directions)
+        ((_, (ours,)),) = propagate(asked, torch.as_tensor(ROWS))
+    D = directions.numpy()
+    np.testing.assert_allclose(ours.mean, mean @ D.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours.covariance, D @ covariance @ D.T, rtol=1e-9, atol=1e-12)
+
+
 def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     """Without second derivatives the error of lopsided noise is more than twice as large."""
     X, y = real_target
@@ -182,14 +212,86 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     )
     stack, X = model.fit(X, y).net_.module_, X[:30]
     with_curvature, _ = _errors(stack, X)
-    contribution = _MemberLayer.contribution
+    effect = MomentMap.effect
     monkeypatch.setattr(
-        _MemberLayer,
-        "contribution",
-        lambda self, units, first, second: contribution(self, units, first, None),
+        MomentMap, "effect", lambda self, units, first, second: effect(self, units, first, None)
     )
     without, _ = _errors(stack, X)
     assert without > 2 * with_curvature
+
+
+# ---- skewness ----------------------------------------------------------------------------------
+
+
+def _third(stack, x):
+    with torch.inference_mode():
+        asked = replace(stack.moments(), skewed=True)
+        ((_, (ours,)),) = propagate(asked, torch.as_tensor(x))
+    return ours.third.numpy()
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_the_third_moment_of_one_hidden_layer_is_that_over_all_masks(normalization):
+    rate = round(0.3 * 2**16) / 2**16
+    stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate), "relu", normalization).double()
+    outputs, shares = _over_all_masks(stack, torch.relu, rate)
+    centred = outputs - np.einsum("s,snk->nk", shares, outputs)
+    expected = np.einsum("s,snk->nk", shares, centred**3)
+    np.testing.assert_allclose(_third(stack, ROWS), expected, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("family", "depth"),
+    [
+        ("bernoulli", 2),
+        ("bernoulli", 3),
+        ("gaussian", 2),
+        ("gaussian", 3),
+        ("bayes_by_backprop", 2),
+    ],
+)
+def test_the_skewness_of_deeper_networks(family, depth):
+    """Less than half of it is left unexplained; 100,000 draws, whose own error is 0.01."""
+    stack = _stack(FAMILIES[family](), (5, *[30] * depth, 1), (0.0, *[0.2] * depth))
+    _widen(stack)
+    draws = _draws(stack, ROWS, 100_000)[..., 0].astype(np.float64)
+    expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
+    ours = _third(stack, ROWS)[:, 0] / draws.std(0) ** 3
+    assert np.abs(ours - expected).mean() < 0.5 * np.abs(expected).mean()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
+    """100,000 draws, whose own error is 0.003, and rare drops: 0.023 against 0.029 without it."""
+    X, y = make_friedman1(300, 10, noise=0.1, random_state=0)
+    X = (X - 0.5) * 12**0.5
+    model = quick(
+        DropoutMLPRegressor,
+        hidden_layer_sizes=(50, 50, 50),
+        dropout_rate=0.1,
+        max_iter=100,
+        tol=0.0,
+        n_iter_no_change=np.inf,
+    )
+    stack = model.fit(X, y).net_.module_
+    _, with_skewness = _errors(stack, X[:30])
+    monkeypatch.setattr("skdropout.moments._LEAST_SKEWED", 9)
+    _, without = _errors(stack, X[:30])
+    assert with_skewness < 0.9 * without
+
+
+def test_the_skewness_of_sums_is_that_of_independent_factors():
+    """The first noisy sums, against an enumeration of all masks; small enough not to be bounded."""
+    rate = round(0.4 * 2**16) / 2**16
+    stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate)).double()
+    outputs, shares = _over_all_masks(stack, torch.relu, rate)
+    centred = outputs - np.einsum("s,snk->nk", shares, outputs)
+    hidden, last = (MomentMap(layer, 0, torch.float64) for layer in stack.moments().layers)
+    h = torch.relu(torch.as_tensor(ROWS) @ hidden.weight + hidden.bias).detach()
+    variance = torch.from_numpy(np.einsum("s,snk->nk", shares, centred**2))
+    ours = last.skewed_sums(without_noise(h), variance).detach()
+    expected = np.einsum("s,snk->nk", shares, centred**3)
+    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
 
 # ---- classes: from Gaussian logits to probabilities --------------------------------------------
@@ -244,6 +346,23 @@ def test_several_logits_are_integrated():
         ours = _both_measures(softmax(points[:, row : row + 1]), None)
         for one, other in zip(ours, exact, strict=True):
             np.testing.assert_allclose(one, other, rtol=0.1, atol=0.004)
+
+
+def test_skewed_points_have_the_third_moment():
+    """One output: the expansion has an error of its own, which grows with the skewness."""
+    mean, covariance = _gaussian_logits(1)
+    skewness = np.linspace(-0.6, 0.6, len(mean))[:, None]
+    third = skewness * covariance[:, 0] ** 1.5
+    outputs = GaussianOutputs(*map(torch.from_numpy, (mean, covariance, third)))
+    (points,), shares = as_points([outputs])
+    average = np.einsum("s,snk->nk", shares, points)
+    np.testing.assert_allclose(average, mean, rtol=1e-7, atol=1e-7)
+    centred = points.numpy() - average
+    np.testing.assert_allclose(
+        np.einsum("s,snk->nk", shares, centred**2), covariance[:, 0], rtol=1e-6
+    )
+    ours = np.einsum("s,snk->nk", shares, centred**3) / covariance[:, 0] ** 1.5
+    np.testing.assert_allclose(ours, skewness, atol=0.02)
 
 
 @pytest.mark.parametrize("n_raw", [1, 2, 3, 10])

@@ -1,0 +1,255 @@
+"""One noisy map of one network: moments of its product, and what its noise does to the outputs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .activated import Noise, Units
+from .network import MomentLayer
+from .normalization import EPSILON
+
+# What follows from a skewness is true of small ones; beyond this it would overshoot.
+_MOST_SKEWED = 1.5
+
+
+class MomentMap:
+    """What `skdropout.families.LinearMoments` says of a map, for one member, and squares.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (n_in, n_out)
+    bias : Tensor of shape (n_out,)
+    squares, second : Tensor of shape (n_in, n_out)
+        Of the mean weights, and expected squares of the weights.
+    variance : Tensor of shape (n_in, n_out) or None
+        Of the weights.
+    alpha : Tensor of shape (n_in or 1,) or None
+        Variance of the factors on the inputs. None without them.
+    root, third, tilt, rest : Tensor of shape (n_in or 1,)
+        Their standard deviation and third central moment. Of the factors divided by their standard
+        deviation: half of the skewness, and a quarter of the part of the variance of their square
+        that they do not explain themselves, which is nothing if they take two values.
+    """
+
+    def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
+        linear, gain = layer.linear, layer.linear.gain
+        self.weight = linear.weight[index].to(dtype)
+        self.bias = linear.bias[index].to(dtype)
+        self.squares = self.second = self.weight.square()
+        self.variance = self.alpha = self.norm = None
+        if linear.variance is not None:
+            self.variance = linear.variance[index].to(dtype)
+            self.second = self.squares + self.variance
+        if gain is not None:
+            alpha, third, fourth = (
+                values[index] for values in (gain.variance, gain.third, gain.fourth)
+            )
+            tilt = third / (2 * alpha.pow(1.5))
+            rest = (fourth / alpha.square() - 1) / 4 - tilt.square()
+            self.alpha, self.root = alpha.to(dtype), alpha.sqrt().to(dtype)
+            self.third = third.to(dtype)
+            self.tilt, self.rest = tilt.to(dtype), rest.clamp_min(0).to(dtype)
+            self.two_valued = bool((rest < 1e-6).all())
+        if layer.norm is not None:
+            self.norm = layer.norm.scale[index].to(dtype), layer.norm.shift[index].to(dtype)
+
+    # ---- forward ---------------------------------------------------------------------------------
+
+    def spread(self, units: Units) -> Tensor | None:
+        """Variance of the units times their factors. None where neither is random."""
+        if self.alpha is None:
+            return None if units.noise is None else units.variance
+        if units.noise is None:
+            return units.second * self.alpha
+        gained = units.second * (1 + self.alpha)
+        return gained.addcmul_(units.mean, units.mean, value=-1)
+
+    def own_variance(self, units: Units) -> Tensor | None:
+        """Variance that noise on the weights themselves adds: ``(rows, n_out)``."""
+        if self.variance is None:
+            return None
+        second = units.second if self.alpha is None else units.second * (1 + self.alpha)
+        return torch.matmul(second, self.variance)
+
+    def skewed_sums(self, units: Units, variance: Tensor) -> Tensor:
+        """Third central moments of the sums, as if the units were independent: ``(rows, n_out)``.
+
+        The factors make most of them, and these are independent.
+
+        Parameters
+        ----------
+        units : Units
+        variance : Tensor of shape (rows, n_out)
+            Of the sums.
+        """
+        assert self.alpha is not None, "asked for only where there are factors"
+        if units.noise is None:
+            central = units.third() * self.third
+        else:
+            rest = torch.mul(units.second, -3 * (1 + self.alpha))
+            rest.addcmul_(units.mean, units.mean, value=2).mul_(units.mean)
+            central = rest.addcmul_(units.third(), 1 + 3 * self.alpha + self.third)
+        most = variance.clamp_min(0).pow_(1.5).mul_(_MOST_SKEWED)
+        return torch.matmul(central, self.weight.pow(3)).clamp_(-most, most)
+
+    # ---- backward --------------------------------------------------------------------------------
+
+    def effect(self, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
+        """What one standard deviation of each factor does to the outputs.
+
+        Parameters
+        ----------
+        units : Units
+            The same in every draw.
+        first, second : Tensor of shape (rows, n_directions, n_in)
+            Derivatives of the outputs with respect to the units times the factors. No second
+            ones where they are left out.
+
+        Returns
+        -------
+        Tensor of shape (rows, n_directions, n_in)
+        """
+        scaled = units.mean * self.root
+        if second is not None:
+            # The curvature that goes along with the noise itself adds to the slope.
+            first = torch.addcmul(first, second, (scaled * self.tilt).unsqueeze(1))
+        return first * scaled.unsqueeze(1)
+
+    def contribution(self, effect: Tensor, spread: Tensor, second: Tensor | None) -> Tensor:
+        """What the factors on units that are the same in every draw add to the covariance.
+
+        Parameters
+        ----------
+        effect : Tensor
+            By `effect`.
+        spread : Tensor
+            Of the units, by `spread`.
+        second : Tensor or None
+            As for `effect`.
+
+        Returns
+        -------
+        Tensor of shape (rows, n_directions, n_directions)
+        """
+        total = summed(effect, effect)
+        if second is not None and not self.two_valued:
+            bent = second * (spread * self.rest.sqrt()).unsqueeze(1)
+            total += summed(bent, bent)
+        return total
+
+    def contribution_of_random(
+        self, units: Units, spread: Tensor, first: Tensor, second: Tensor | None
+    ) -> Tensor:
+        """The same of units that are random: of the factors, and of the units' residuals."""
+        left = first * unexplained(spread, units.noise).unsqueeze(1)
+        if second is None or self.alpha is None:
+            return summed(left, first)
+        third = units.third()
+        fourth = (
+            units.fourth(third)
+            .mul_((self.tilt.square() + self.rest) * self.alpha.square())
+            .unsqueeze(1)
+        )
+        third = (third * (self.third / 2)).unsqueeze(1)
+        left.addcmul_(second, third)
+        right = torch.mul(first, third).addcmul_(second, fourth)
+        return summed(left, first).add_(summed(right, second))
+
+    def back(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Derivatives with respect to the units times the factors, from those to the sums."""
+        first = torch.matmul(first, self.weight.T)
+        return first, None if second is None else torch.matmul(second, self.second.T)
+
+    def through(
+        self, noise: Noise, first: Tensor, second: Tensor | None, curved: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Derivatives with respect to what is activated, from those to what this map reads."""
+        curvature = None
+        if curved:
+            curvature = first * noise.curvature.unsqueeze(1)
+            if second is not None:
+                factor = noise.squared_slope
+                if self.alpha is not None:
+                    factor = factor * (1 + self.alpha)
+                curvature.addcmul_(second, factor.unsqueeze(1))
+        return first * noise.slope.unsqueeze(1), curvature
+
+
+def unexplained(spread: Tensor, noise: Noise | None) -> Tensor:
+    """The part of the units' spread that no straight line in the sums before them explains."""
+    return spread if noise is None else (spread - noise.explained).clamp_min_(0)
+
+
+def summed(left: Tensor, right: Tensor) -> Tensor:
+    """Sums over units of products of ``(rows, n, units)``: ``(rows, n, n)``."""
+    if left.shape[1] == 1:
+        return torch.linalg.vecdot(left, right).unsqueeze(-1)
+    return torch.bmm(left, right.mT)
+
+
+class Normalized:
+    """Layer normalization to first order around the mean: its Jacobian there, centre and size.
+
+    Parameters
+    ----------
+    scale, shift : Tensor of shape (units,)
+    mean, variance : Tensor of shape (rows, units)
+        Of what is normalized; no variance where it is no random number.
+    """
+
+    def __init__(self, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor | None) -> None:
+        n_units = mean.shape[1]
+        size, centre = torch.var_mean(mean, dim=1, correction=0, keepdim=True)
+        if variance is not None:
+            size = size + variance.mean(1, keepdim=True) * (1 - 1 / n_units)
+        factor = torch.rsqrt(size + EPSILON)
+        self.direction = z = (mean - centre) * factor
+        self.factor = factor * scale
+        self.mean = torch.addcmul(shift, z, scale)
+        self.variance = None
+        if variance is not None:
+            averages = [(z**power * variance).mean(1, keepdim=True) for power in range(3)]
+            shared = averages[0] + z * (2 * averages[1]) + z.square() * averages[2]
+            own = variance * (n_units - 2 - 2 * z.square())
+            self.variance = (self.factor.square() * (own + shared) / n_units).clamp_min_(0)
+
+    def forward(self, q: Tensor) -> Tensor:
+        """Covariances with the result ``(rows, n_directions, units)``, from those before it."""
+        direction = self.direction.unsqueeze(1)
+        along = (q * direction).mean(-1, keepdim=True)
+        return (q - q.mean(-1, keepdim=True) - direction * along) * self.factor.unsqueeze(1)
+
+    def backward(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Derivatives with respect to what is normalized, from those to the result.
+
+        Both of shape ``(rows, n_directions, units)``.
+        """
+        factor, direction = self.factor.unsqueeze(1), self.direction.unsqueeze(1)
+        first = first * factor
+        along = (first * direction).mean(-1, keepdim=True)
+        first = first - first.mean(-1, keepdim=True) - direction * along
+        return first, None if second is None else second * factor.square()
+
+
+class Passed(NamedTuple):
+    """What the way back needs of a layer that the way forward has passed.
+
+    Attributes
+    ----------
+    layer : MomentMap
+    units : Units
+        What it read.
+    spread, own : Tensor or None
+        By `MomentMap.spread` and `MomentMap.own_variance`.
+    norm : Normalized or None
+        Behind it.
+    """
+
+    layer: MomentMap
+    units: Units
+    spread: Tensor | None
+    own: Tensor | None
+    norm: Normalized | None

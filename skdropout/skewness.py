@@ -1,0 +1,104 @@
+"""Third central moments of a noisy network's outputs, from what the ways forward and back know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .moment_maps import Passed, unexplained
+
+
+class Source(NamedTuple):
+    """A noisy map as the outputs see it.
+
+    Attributes
+    ----------
+    passed : Passed
+        The map on the way forward.
+    first : Tensor of shape (rows or 1, n_directions, n_in)
+        Derivatives of the outputs with respect to what it reads, times the factors. The same for
+        all rows in the last map.
+    effect : Tensor of shape (rows, n_directions, n_in) or None
+        By `MomentMap.effect`, of units that are the same in every draw.
+    sums : Tensor of shape (rows or 1, n_directions, n_out)
+        Derivatives with respect to its sums, to be used only where its weights are random.
+    """
+
+    passed: Passed
+    first: Tensor
+    effect: Tensor | None
+    sums: Tensor
+
+
+def third_moments(sources: Sequence[Source]) -> Tensor:
+    """Third central moments of the outputs: ``(rows, n_directions)``.
+
+    With `q` the covariance of a sum with the output, carried from the first noisy map on, three
+    things make the output skewed: factors that are skewed, activations that bend what arrives,
+    and noise whose effect grows with what arrives.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        From the inputs to the outputs.
+    """
+    n_rows, n_directions = len(sources[0].passed.units.mean), sources[0].first.shape[1]
+    total = sources[0].first.new_zeros(n_rows, n_directions)
+    q: Tensor | None = None
+    for source in sources:
+        if q is not None:
+            total += _of_random_units(source, q)
+        elif source.effect is not None:
+            cubes = source.effect.square().mul_(source.effect)
+            skewness = 2 * source.passed.layer.tilt
+            total += torch.matmul(cubes, skewness.expand(cubes.shape[-1]))
+        if source is not sources[-1]:
+            q = _onward(source, q)
+    return total
+
+
+def _of_random_units(source: Source, q: Tensor) -> Tensor:
+    """What activations and noise add, given the covariance of the sums with the outputs."""
+    (layer, units, _, own, _), first = source.passed, source.first
+    assert units.noise is not None, "noise stays noise on its way"
+    bent = q * units.noise.curvature.unsqueeze(1)
+    if layer.alpha is not None:
+        bent.addcmul_(units.noise.value_slope.unsqueeze(1), first * (2 * layer.alpha))
+    total = 3 * _dot(bent.mul_(q), first)
+    if layer.alpha is not None:
+        total += _dot(units.third().unsqueeze(1), first.pow(3) * layer.third)
+    if own is not None and layer.variance is not None:
+        of_squares = torch.matmul(source.sums.square(), layer.variance.T)
+        total += 6 * _dot(q * units.noise.value_slope.unsqueeze(1), of_squares)
+    return total
+
+
+def _dot(left: Tensor, right: Tensor) -> Tensor:
+    """Sums over the units of products: ``(rows, n_directions)``. Axes of length one serve all."""
+    if right.shape[:2] == (1, 1):
+        return torch.matmul(left, right[0, 0])
+    if len(right) == 1 and left.shape[1] == 1:
+        return torch.matmul(left[:, 0], right[0].T)
+    return torch.linalg.vecdot(left, right)
+
+
+def _onward(source: Source, q: Tensor | None) -> Tensor | None:
+    """Covariance of the outputs with the sums of a map, from that with those before its inputs."""
+    layer, units, spread, own, norm = source.passed
+    if source.effect is not None:
+        q = source.effect * (units.mean * layer.root).unsqueeze(1)
+    elif q is not None and units.noise is not None:
+        q = q * units.noise.slope.unsqueeze(1)
+        if spread is not None:
+            q.addcmul_(unexplained(spread, units.noise).unsqueeze(1), source.first)
+    if q is not None:
+        q = torch.matmul(q, layer.weight)
+        if norm is not None:
+            q = norm.forward(q)
+    if own is None:
+        return q
+    of_weights = source.sums * own.unsqueeze(1)
+    return of_weights if q is None else q + of_weights
