@@ -262,13 +262,17 @@ def test_the_skewness_of_deeper_networks(family, depth):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
-    """100,000 draws, whose own error is 0.003, and rare drops: 0.023 against 0.029 without it."""
+    """100,000 draws, whose own error is 0.003, and rare drops: 0.021 against 0.026 without it.
+
+    Two more seeds gave 0.015 against 0.018 and 0.033 against 0.053.
+    """
     X, y = make_friedman1(300, 10, noise=0.1, random_state=0)
     X = (X - 0.5) * 12**0.5
     model = quick(
         DropoutMLPRegressor,
         hidden_layer_sizes=(50, 50, 50),
         dropout_rate=0.1,
+        learning_rate_init=0.01,
         max_iter=100,
         tol=0.0,
         n_iter_no_change=np.inf,
