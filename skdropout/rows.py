@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .families import NoiseSource
+from .families import NoiseSource, kinds_of
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -137,9 +137,7 @@ class Blocks:
         marks = [values for values in (stream, starts) if values is not None]
         if not marks:
             return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
-        _, kind = torch.unique(torch.stack(marks), dim=1, return_inverse=True)
-        one = kind.new_empty(int(kind.max()) + 1)
-        return one.scatter_(0, kind, torch.arange(len(kind), device=device)), kind
+        return kinds_of(*marks)
 
     def take(self, x: Tensor, index: Tensor) -> Tensor:
         """``x[index]`` for a part of a block, several times faster; the same for targets.

@@ -14,7 +14,7 @@ from ._bernoulli import Bernoulli, BernoulliLinear
 from ._concrete import Concrete
 from ._gaussian import Gaussian
 from ._members import join_members, select_members
-from ._noise import BlockNoise, NoiseSource
+from ._noise import BlockNoise, NoiseSource, kinds_of
 from ._none import Noiseless
 from ._posterior import Posterior, WeightPosteriorLinear
 from ._variational import Variational
@@ -39,5 +39,6 @@ __all__ = [
     "Variational",
     "WeightPosteriorLinear",
     "join_members",
+    "kinds_of",
     "select_members",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._base import Family, GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
-from ._noise import NoiseSource
+from ._noise import NoiseSource, kinds_of
 
 _LEVELS = 2**16
 
@@ -40,19 +40,10 @@ class BernoulliLinear(MultiplicativeLinear):
     def kinds(self, source: NoiseSource) -> tuple[Tensor, Tensor]:
         """Members whose masks are the same, because they share bits and the rate.
 
-        Returns
-        -------
-        one : Tensor of int64
-            One member of each kind.
-        kind : Tensor of int64 of shape (members,)
-            The kind of each.
+        They are told as by `kinds_of`.
         """
-        marks = self.threshold.flatten().long()
-        if source.stream is not None:
-            marks = marks + source.stream * 2 * _LEVELS
-        distinct, kind = torch.unique(marks, return_inverse=True)
-        members = torch.arange(len(kind), device=kind.device)
-        return torch.empty_like(distinct).scatter_(0, kind, members), kind
+        rates = self.threshold.flatten().long()
+        return kinds_of(rates) if source.stream is None else kinds_of(rates, source.stream)
 
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
         return self.masks(n_rows, source)

@@ -13,6 +13,26 @@ from torch import Tensor
 _INT64_MIN = -(2**63)
 
 
+def kinds_of(*marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Which members are alike.
+
+    Parameters
+    ----------
+    *marks : Tensor of int64 of shape (members,)
+        Members of one kind agree in all of them.
+
+    Returns
+    -------
+    one : Tensor of int64 of shape (kinds,)
+        One member of each kind.
+    kind : Tensor of int64 of shape (members,)
+        The kind of each.
+    """
+    _, kind = torch.unique(torch.stack(marks), dim=1, return_inverse=True)
+    one = kind.new_empty(int(kind.max()) + 1)
+    return one.scatter_(0, kind, torch.arange(len(kind), device=kind.device)), kind
+
+
 class NoiseSource:
     """Fresh noise for every row while a stack is trained.
 
