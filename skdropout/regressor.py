@@ -16,13 +16,9 @@ from torch import Tensor
 from ._calibration import HeldOut
 from ._predictive import PredictiveDistribution
 from .calibration import quality_of_mixtures, scale_of_std
+from .gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
 from .gaussian_outputs import GaussianOutputs, equally_likely_points
-from .likelihood import (
-    GaussianLikelihood,
-    HeteroscedasticLikelihood,
-    Likelihood,
-    PoissonLikelihood,
-)
+from .likelihood import Likelihood, PoissonLikelihood
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
 
 
