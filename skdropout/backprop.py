@@ -237,12 +237,12 @@ class _RectifiedMap(_MultiplicativeMap):
 
     def __init__(self, linear: BernoulliLinear) -> None:
         super().__init__(linear)
-        self.masks, self.kinds = linear.masks, linear.kinds
+        self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
         self.scale = self.lean(linear.scale)
         self.shared: tuple[Tensor, Tensor] | None = None
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        if not self.linear.noisy:
+        if not self.noisy:
             return None
         if self.single:
             return self.masks(n_rows, source)

@@ -188,12 +188,12 @@ class DropoutNet(SteppingNet):
         # skorch copies by pickling, which takes longer than everything else here.
         net = object.__new__(type(self))
         net.__dict__.update(self.__dict__)
-        net.history_ = select_history(self.history, members, n_epochs)
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.plans = [self.plans[member] for member in members]
         net.lengths = None if self.lengths is None else [self.lengths[m] for m in members]
         net.module = net.module_ = self.module_.select(index)
         net.module_.n_epochs = n_epochs
+        net.history_ = select_history(self.history, members, n_epochs, net.module_.noisy)
         net.criterion = net.criterion_ = select_members(self.criterion_, index)
         net.order_, net.noise_ = copy.deepcopy(
             (self.order_.select(members), self.noise_.select(members))
