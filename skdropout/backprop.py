@@ -25,6 +25,7 @@ from .families import (
 )
 from .families._posterior import TINY
 from .network import ACTIVATIONS, Stack
+from .scratch import Scratch
 
 # Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
 # the batched product of matrices is made for wide ones. Measured with up to ten outputs.
@@ -39,19 +40,24 @@ class Backprop:
     stack : Stack
         Its parameters must stay the same tensors, changed in place only, and each must have a
         `grad`, which `backward` overwrites.
+
+    Attributes
+    ----------
+    scratch : Scratch
+        For rows on their way into `batches`.
     """
 
     def __init__(self, stack: Stack) -> None:
         name = stack.architecture.activation
         self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
         self.n_members = len(stack.members)
-        self.maps: list[_Map] = [
-            _map_class(linear)(linear)  # type: ignore[misc]
-            for linear in stack.linears
-        ]
+        self.scratch = Scratch()
+        self.maps: list[_Map] = []
         for depth, linear in enumerate(stack.linears):
-            if depth and name == "relu" and isinstance(linear, BernoulliLinear):
-                self.maps[depth] = _RectifiedMap(linear)
+            rectified = depth and name == "relu" and isinstance(linear, BernoulliLinear)
+            map_class = _RectifiedMap if rectified else _map_class(linear)
+            assert map_class is not None, "asked for only where this is supported"
+            self.maps.append(map_class(linear, last=depth == len(stack.linears) - 1))
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -149,9 +155,18 @@ class Backprop:
 
 
 class _Map(ABC):
-    """One linear map of the stack. A stack of one has no axis of members here."""
+    """One linear map of the stack. A stack of one has no axis of members here.
 
-    def __init__(self, linear: NoisyLinear) -> None:
+    Parameters
+    ----------
+    linear : NoisyLinear
+    last : bool
+        Whether it makes the raw outputs, which are looked at after the step too.
+    """
+
+    def __init__(self, linear: Any, last: bool) -> None:
+        self.last = last
+        self.scratch = Scratch()
         self.single = len(linear.weight) == 1
         self.narrow = not self.single and linear.weight.shape[2] <= _NARROW
         self.affine = torch.addmm if self.single else torch.baddbmm
@@ -171,7 +186,12 @@ class _Map(ABC):
         """The map without noise."""
         if self.narrow:
             return torch.baddbmm(self.bias_transposed, self.transposed, inputs.mT).mT
-        return self.affine(self.bias, inputs, self.weight)
+        out = (
+            None
+            if self.last
+            else self.scratch("outputs", inputs, *inputs.shape[:-1], self.bias.shape[-1])
+        )
+        return self.affine(self.bias, inputs, self.weight, out=out)
 
     def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
         """Set those of the weights and biases of `plain`."""
@@ -183,9 +203,11 @@ class _Map(ABC):
 
     def plain_gradient_of_inputs(self, gradient: Tensor) -> Tensor:
         """That of the inputs of `plain`."""
+        shape = *gradient.shape[:-1], self.transposed.shape[-1]
+        out = self.scratch("gradient", gradient, *shape)
         if self.narrow and gradient.shape[-1] == 1:
-            return gradient * self.transposed
-        return self.product(gradient, self.transposed)
+            return torch.mul(gradient, self.transposed, out=out)
+        return self.product(gradient, self.transposed, out=out)
 
     @abstractmethod
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
@@ -210,8 +232,8 @@ class _Map(ABC):
 class _MultiplicativeMap(_Map):
     """Inputs that are multiplied by noise that has no parameters."""
 
-    def __init__(self, linear: MultiplicativeLinear) -> None:
-        super().__init__(linear)
+    def __init__(self, linear: MultiplicativeLinear, last: bool) -> None:
+        super().__init__(linear, last)
         self.linear = linear
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
@@ -235,8 +257,8 @@ class _RectifiedMap(_MultiplicativeMap):
     So the rectifier's derivative, read off the product, is the mask's as well.
     """
 
-    def __init__(self, linear: BernoulliLinear) -> None:
-        super().__init__(linear)
+    def __init__(self, linear: BernoulliLinear, last: bool) -> None:
+        super().__init__(linear, last)
         self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
         self.scale = self.lean(linear.scale)
         self.shared: tuple[Tensor, Tensor] | None = None
@@ -253,7 +275,9 @@ class _RectifiedMap(_MultiplicativeMap):
         one, kind = self.shared
         if len(one) == len(kind):
             return self.masks(n_rows, source)
-        return self.masks(n_rows, source, one).index_select(0, kind)
+        masks = self.masks(n_rows, source, one)
+        out = self.scratch("masks", masks, len(kind), *masks.shape[1:])
+        return torch.index_select(masks, 0, kind, out=out)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
         # The activation has made x for this map only.
@@ -273,8 +297,8 @@ class _PosteriorMap(_Map):
     pass and the KL.
     """
 
-    def __init__(self, linear: WeightPosteriorLinear) -> None:
-        super().__init__(linear)
+    def __init__(self, linear: WeightPosteriorLinear, last: bool) -> None:
+        super().__init__(linear, last)
         self.linear, self.n_out = linear, linear.weight.shape[2]
         self.speed = self.lean(linear.speed)
         self.noise_gradient = self.lean(linear.noise.grad)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .families import NoiseSource, kinds_of
+from .scratch import Scratch
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -139,15 +140,25 @@ class Blocks:
             return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
         return kinds_of(*marks)
 
-    def take(self, x: Tensor, index: Tensor) -> Tensor:
+    def take(self, x: Tensor, index: Tensor, scratch: Scratch | None = None) -> Tensor:
         """``x[index]`` for a part of a block, several times faster; the same for targets.
 
         Members that share rows and orders get copies of what was taken once.
+
+        Parameters
+        ----------
+        x, index : Tensor
+        scratch : Scratch, optional
+            For copies that are needed until the next call only.
         """
         one, kind = self.kinds
         few = index if len(one) == len(index) else index.index_select(0, one)
         taken = x.index_select(0, few.flatten()).view(*few.shape, *x.shape[1:])
-        return taken if few is index else taken.index_select(0, kind)
+        if few is index:
+            return taken
+        shape = len(kind), *taken.shape[1:]
+        out = None if scratch is None else scratch("rows", taken, *shape)
+        return torch.index_select(taken, 0, kind, out=out)
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows, owned = len(self.rows), self.rows.owned

@@ -17,7 +17,7 @@ FLOORS = [
     {"families/*"},
     {"families/__init__"},
     {"normalization"},
-    {"network", "likelihood"},
+    {"network", "likelihood", "scratch"},
     {
         "rows",
         "backprop",
