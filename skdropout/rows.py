@@ -94,7 +94,10 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
         return distinct[0]
     weight = None
     if any(part.weight is not None for part in distinct):
-        ones = (torch.ones(len(part)) if part.weight is None else part.weight for part in distinct)
+        ones = (
+            torch.ones(len(part), device=part.x.device) if part.weight is None else part.weight
+            for part in distinct
+        )
         weight = torch.cat(list(ones))
     stops = torch.tensor([len(part) for part in distinct]).cumsum(0).tolist()
     place = {id(part): stop - len(part) for part, stop in zip(distinct, stops, strict=True)}
@@ -163,6 +166,7 @@ class Blocks:
     def __iter__(self) -> Iterator[Tensor]:
         n_rows, owned = len(self.rows), self.rows.owned
         self.kinds = self._kinds()
+        self.shortest = n_rows if self.rows.lengths is None else int(self.rows.lengths.min())
         if self.order is None:
             order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
         else:
@@ -188,6 +192,6 @@ class Blocks:
     def counting(self, n_rows: int) -> Tensor | None:
         """How many of the block's rows count, for each member; None if all do."""
         lengths = self.rows.lengths
-        if lengths is None or self.start + n_rows < len(self.rows):
+        if lengths is None or self.start + n_rows <= self.shortest:
             return None
-        return lengths - self.start
+        return (lengths - self.start).clamp(0, n_rows)

@@ -13,15 +13,15 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 from torch import Tensor
 
-from .draws import evaluate
 from .families import NoiseSource, select_members
 from .flat_parameters import FlatParameters
 from .histories import means_by_member, select_history
 from .leaving import Moving, mask_of
-from .likelihood import Likelihood, mixture_log_prob
+from .likelihood import Likelihood
 from .network import Stack
-from .rows import Rows
+from .rows import Rows, join_rows
 from .steps import Plan, SteppingNet, listens_to_batches
+from .validation import member_scores
 
 
 class NonFiniteLossError(ValueError):
@@ -267,31 +267,16 @@ class DropoutNet(SteppingNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", best)
 
-    @torch.no_grad()
     def validation_scores(self) -> Tensor:
         """Log predictive density of the validation rows, in nats per row: ``(members,)``.
 
         The draws are the first of those that predict, the same after every epoch: what moves
         is the network, not the noise.
         """
-        stack = self.module_
-        plain = stack.draw(self.n_validation_draws) if self.n_validation_draws else stack.plain()
-        scores = torch.zeros(plain.n_members, device=self.device, dtype=torch.float32)
-        for rows, members in self._validation_parts():
-            for chunk, raws in evaluate(plain, rows.x, members):
-                _, y, weight = rows[chunk]
-                for member, raw in zip(members, raws, strict=True):
-                    log_prob = mixture_log_prob(self.criterion_, {member: raw}, y)
-                    scores[member] += (log_prob if weight is None else log_prob * weight).sum()
-            scores[members] /= len(rows) if rows.weight is None else rows.weight.sum()
-        return scores
-
-    def _validation_parts(self) -> list[tuple[Rows, list[int]]]:
-        """Rows, and which of the members in training are scored by them."""
-        given = self.validation
+        given, stack = self.validation, self.module_
         assert given is not None, "asked for only where there is a validation part"
-        parts: dict[int, tuple[Rows, list[int]]] = {}
-        for position, member in enumerate(self.living_.tolist()):
-            rows = given[member]
-            parts.setdefault(id(rows), (rows, []))[1].append(position)
-        return list(parts.values())
+        plain = stack.draw(self.n_validation_draws) if self.n_validation_draws else stack.plain()
+        rows = join_rows([given[member] for member in self.living_.tolist()]).to(
+            torch.device(self.device)
+        )
+        return member_scores(plain, self.criterion_, rows)

@@ -46,7 +46,7 @@ FLOORS = [
     {"mixture", "skewness"},
     {"moments"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
-    {"steps"},
+    {"steps", "validation"},
     {"training"},
     {"stopping", "stacking"},
     {"_settings"},
