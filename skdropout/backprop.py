@@ -8,6 +8,8 @@ every other stack trains through autograd. A test holds the two equal.
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -30,6 +32,9 @@ from .scratch import Scratch
 # Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
 # the batched product of matrices is made for wide ones. Measured with up to ten outputs.
 _NARROW = 10
+# Results of a step that take at least so many bytes are written to the same memory in each step.
+# Smaller ones are allocated faster than that takes.
+_LARGE = 2**18
 
 
 class Backprop:
@@ -44,7 +49,7 @@ class Backprop:
     Attributes
     ----------
     scratch : Scratch
-        For rows on their way into `batches`.
+        For rows on their way into `batches`, and for what large steps compute.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -52,12 +57,13 @@ class Backprop:
         self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
         self.n_members = len(stack.members)
         self.scratch = Scratch()
-        self.maps: list[_Map] = []
+        self.maps: list[_Map] = [
+            _map_class(linear)(linear)  # type: ignore[misc]
+            for linear in stack.linears
+        ]
         for depth, linear in enumerate(stack.linears):
-            rectified = depth and name == "relu" and isinstance(linear, BernoulliLinear)
-            map_class = _RectifiedMap if rectified else _map_class(linear)
-            assert map_class is not None, "asked for only where this is supported"
-            self.maps.append(map_class(linear, last=depth == len(stack.linears) - 1))
+            if depth and name == "relu" and isinstance(linear, BernoulliLinear):
+                self.maps[depth] = _RectifiedMap(linear)
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -84,6 +90,7 @@ class Backprop:
         noise : tuple of Tensor or None
             What each map asked for, None for nothing.
         """
+        self._hold_memory(size)
         noise = [map_.noise(x.shape[1], source) for map_ in self.maps]
         # A stack of one needs no axis of members, and its products are cheaper without.
         single = self.n_members == 1
@@ -95,6 +102,14 @@ class Backprop:
             for values in noise
         ]
         return zip(xs, zip(*parts, strict=True), strict=True)
+
+    def _hold_memory(self, n_rows: int) -> None:
+        """For what steps over so many rows compute. Raw outputs are looked at after a step too."""
+        for depth, (before, after) in enumerate(itertools.pairwise(self.maps)):
+            shape = *before.weight.shape[:-2], n_rows, before.weight.shape[-1]
+            if 4 * math.prod(shape) >= _LARGE:
+                before.outputs = self.scratch(f"outputs {depth}", before.weight, *shape)
+                after.gradient = self.scratch(f"gradient {depth}", before.weight, *shape)
 
     def forward(self, x: Tensor, noise: Sequence[Tensor | None]) -> tuple[Tensor, list]:
         """Noisy pass.
@@ -157,16 +172,16 @@ class Backprop:
 class _Map(ABC):
     """One linear map of the stack. A stack of one has no axis of members here.
 
-    Parameters
+    Attributes
     ----------
-    linear : NoisyLinear
-    last : bool
-        Whether it makes the raw outputs, which are looked at after the step too.
+    outputs, gradient : Tensor or None
+        Memory for the outputs of a batch, and for the gradient of its inputs.
     """
 
-    def __init__(self, linear: Any, last: bool) -> None:
-        self.last = last
-        self.scratch = Scratch()
+    outputs: Tensor | None = None
+    gradient: Tensor | None = None
+
+    def __init__(self, linear: NoisyLinear) -> None:
         self.single = len(linear.weight) == 1
         self.narrow = not self.single and linear.weight.shape[2] <= _NARROW
         self.affine = torch.addmm if self.single else torch.baddbmm
@@ -186,11 +201,7 @@ class _Map(ABC):
         """The map without noise."""
         if self.narrow:
             return torch.baddbmm(self.bias_transposed, self.transposed, inputs.mT).mT
-        out = (
-            None
-            if self.last
-            else self.scratch("outputs", inputs, *inputs.shape[:-1], self.bias.shape[-1])
-        )
+        out = _fitting(self.outputs, inputs)
         return self.affine(self.bias, inputs, self.weight, out=out)
 
     def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
@@ -203,8 +214,7 @@ class _Map(ABC):
 
     def plain_gradient_of_inputs(self, gradient: Tensor) -> Tensor:
         """That of the inputs of `plain`."""
-        shape = *gradient.shape[:-1], self.transposed.shape[-1]
-        out = self.scratch("gradient", gradient, *shape)
+        out = _fitting(self.gradient, gradient)
         if self.narrow and gradient.shape[-1] == 1:
             return torch.mul(gradient, self.transposed, out=out)
         return self.product(gradient, self.transposed, out=out)
@@ -232,8 +242,8 @@ class _Map(ABC):
 class _MultiplicativeMap(_Map):
     """Inputs that are multiplied by noise that has no parameters."""
 
-    def __init__(self, linear: MultiplicativeLinear, last: bool) -> None:
-        super().__init__(linear, last)
+    def __init__(self, linear: MultiplicativeLinear) -> None:
+        super().__init__(linear)
         self.linear = linear
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
@@ -257,11 +267,12 @@ class _RectifiedMap(_MultiplicativeMap):
     So the rectifier's derivative, read off the product, is the mask's as well.
     """
 
-    def __init__(self, linear: BernoulliLinear, last: bool) -> None:
-        super().__init__(linear, last)
+    def __init__(self, linear: BernoulliLinear) -> None:
+        super().__init__(linear)
         self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
         self.scale = self.lean(linear.scale)
         self.shared: tuple[Tensor, Tensor] | None = None
+        self.scratch = Scratch()
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
         if not self.noisy:
@@ -297,8 +308,8 @@ class _PosteriorMap(_Map):
     pass and the KL.
     """
 
-    def __init__(self, linear: WeightPosteriorLinear, last: bool) -> None:
-        super().__init__(linear, last)
+    def __init__(self, linear: WeightPosteriorLinear) -> None:
+        super().__init__(linear)
         self.linear, self.n_out = linear, linear.weight.shape[2]
         self.speed = self.lean(linear.speed)
         self.noise_gradient = self.lean(linear.noise.grad)
@@ -331,6 +342,11 @@ class _PosteriorMap(_Map):
     def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
         sigma2 = self.sigma2.unsqueeze(0) if self.single else self.sigma2
         self.linear.add_kl_gradient(factors, source, sigma2)
+
+
+def _fitting(memory: Tensor | None, rows: Tensor) -> Tensor | None:
+    """Memory, if it is for a batch of as many rows."""
+    return None if memory is None or memory.shape[-2] != rows.shape[-2] else memory
 
 
 def _map_class(linear: NoisyLinear) -> type[_Map] | None:
