@@ -131,8 +131,11 @@ class Blocks:
         each member; of this epoch.
     """
 
+    kinds: tuple[Tensor, Tensor]
+
     def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
         self.rows, self.block_size, self.order = rows, block_size, order
+        self.grouped: tuple | None = None
 
     def _kinds(self) -> tuple[Tensor, Tensor]:
         device = self.rows.x.device
@@ -165,7 +168,9 @@ class Blocks:
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows, owned = len(self.rows), self.rows.owned
-        self.kinds = self._kinds()
+        if self.grouped != (self.rows, self.order):
+            # New, or some members have left.
+            self.kinds, self.grouped = self._kinds(), (self.rows, self.order)
         self.shortest = n_rows if self.rows.lengths is None else int(self.rows.lengths.min())
         if self.order is None:
             order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
