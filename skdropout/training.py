@@ -174,7 +174,7 @@ class DropoutNet(SteppingNet):
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.module = net.module_ = stack
         net.criterion = net.criterion_ = copy.deepcopy(self.criterion_)
-        net.order_, net.noise_ = copy.deepcopy((self.order_, self.noise_))
+        net.order_, net.noise_ = self.order_.copy(), self.noise_.copy()
         net.initialize_optimizer()
         return net
 
@@ -195,9 +195,8 @@ class DropoutNet(SteppingNet):
         net.module_.n_epochs = n_epochs
         net.history_ = select_history(self.history, members, n_epochs, net.module_.noisy)
         net.criterion = net.criterion_ = select_members(self.criterion_, index)
-        net.order_, net.noise_ = copy.deepcopy(
-            (self.order_.select(members), self.noise_.select(members))
-        )
+        net.order_ = self.order_.select(members).copy()
+        net.noise_ = self.noise_.select(members).copy()
         for name in ("n_epochs_", "step_ratios_", "converged_"):
             setattr(net, name, getattr(self, name)[members])
         net.step_ratios_ = net.step_ratios_ / net.step_ratios_.max()
