@@ -6,11 +6,10 @@ import torch
 
 from skdropout.draws import evaluate
 from skdropout.families import Bernoulli, Noiseless
+from skdropout.gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
 from skdropout.likelihood import (
     BinaryLikelihood,
     CategoricalLikelihood,
-    GaussianLikelihood,
-    HeteroscedasticLikelihood,
     PoissonLikelihood,
     mixture_log_prob,
 )
