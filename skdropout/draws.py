@@ -25,9 +25,7 @@ _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
 
 
-def evaluate(
-    plain: PlainStack, x: Tensor, members: Sequence[int] | None = None
-) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
@@ -35,8 +33,6 @@ def evaluate(
     plain : PlainStack
     x : Tensor of shape (rows, n_features)
         Its dtype and device are those of the computation.
-    members : sequence of int, optional
-        Which members to evaluate. None is all of them.
 
     Yields
     ------
@@ -46,8 +42,7 @@ def evaluate(
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
-    chosen = range(plain.n_members) if members is None else members
-    networks = [_Member(plain, index, x.dtype) for index in chosen]
+    networks = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
     step = _chunk_rows(plain, x)
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))

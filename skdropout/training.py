@@ -266,6 +266,7 @@ class DropoutNet(SteppingNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", best)
 
+    @torch.no_grad()
     def validation_scores(self) -> Tensor:
         """Log predictive density of the validation rows, in nats per row: ``(members,)``.
 
@@ -275,7 +276,5 @@ class DropoutNet(SteppingNet):
         given, stack = self.validation, self.module_
         assert given is not None, "asked for only where there is a validation part"
         plain = stack.draw(self.n_validation_draws) if self.n_validation_draws else stack.plain()
-        rows = join_rows([given[member] for member in self.living_.tolist()]).to(
-            torch.device(self.device)
-        )
-        return member_scores(plain, self.criterion_, rows)
+        rows = join_rows([given[member] for member in self.living_.tolist()])
+        return member_scores(plain, self.criterion_, rows.to(torch.device(self.device)))

@@ -13,7 +13,6 @@ from .network import PlainStack
 from .rows import Blocks, Rows
 
 
-@torch.no_grad()
 def member_scores(plain: PlainStack, likelihood: Likelihood, rows: Rows) -> Tensor:
     """Log predictive density of the mixture over the draws, in nats per row: ``(members,)``.
 

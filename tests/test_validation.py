@@ -48,7 +48,7 @@ def _expected(plain, likelihood, parts):
     """One member after the other, by the density of its mixture."""
     scores = []
     for member, rows in enumerate(parts):
-        raw = torch.cat([raws[0] for _, raws in evaluate(plain, rows.x, [member])], 1)
+        raw = torch.cat([raws[member] for _, raws in evaluate(plain, rows.x)], 1)
         log_prob = mixture_log_prob(likelihood, {member: raw}, rows.y)
         weight = torch.ones(len(rows)) if rows.weight is None else rows.weight
         scores.append((log_prob * weight).sum() / weight.sum())
