@@ -39,10 +39,13 @@ class Described(NamedTuple):
     rows : Rows
     attributes : dict
         Of the estimator, which say what inputs and target are.
+    parts : dict
+        Rows to train on and rows that early stopping watches, by the seed and the share.
     """
 
     rows: Rows
     attributes: dict[str, Any]
+    parts: dict[tuple[int, float], tuple[Rows, Rows]]
 
 
 class DropoutMLP(CalibratedInFit, ABC):
@@ -141,9 +144,6 @@ class DropoutMLP(CalibratedInFit, ABC):
         seed = new_seed(self.random_state)
         rows = self._training_rows(X, y, sample_weight, None, first=first)
         validation = self._validation_rows(X_val, y_val, sample_weight_val)
-        return self._job_over(rows, validation, seed)
-
-    def _job_over(self, rows: Rows, validation: Rows | None, seed: int) -> Job:
         if validation is None and self.early_stopping:
             rows, validation = self._split(rows, seed)
         return self._make_job(rows, validation, seed)
@@ -152,13 +152,20 @@ class DropoutMLP(CalibratedInFit, ABC):
         """The part of `_job` on which the parameters that both estimators share have no bearing."""
         rows = self._training_rows(X, y, sample_weight, None, first=True)
         parameters = self.get_params(deep=False)
-        return Described(rows, {k: v for k, v in vars(self).items() if k not in parameters})
+        attributes = {k: v for k, v in vars(self).items() if k not in parameters}
+        return Described(rows, attributes, {})
 
     def _job_of(self, described: Described) -> Job:
         """`_job`, for data that an estimator of the same class has described."""
         self._validate_params()
         self.__dict__.update(described.attributes)
-        return self._job_over(described.rows, None, new_seed(self.random_state))
+        seed = new_seed(self.random_state)
+        if not self.early_stopping:
+            return self._make_job(described.rows, None, seed)
+        key = seed, self.validation_fraction
+        if key not in described.parts:
+            described.parts[key] = self._split(described.rows, seed)
+        return self._make_job(*described.parts[key], seed)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.

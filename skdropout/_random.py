@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,4 +25,16 @@ def local_random_state(random_state: Any) -> np.random.RandomState:
 
 def new_seed(random_state: Any) -> int:
     """One seed, from which everything random about a fit follows."""
-    return int(local_random_state(random_state).randint(np.iinfo(np.int32).max))
+    if isinstance(random_state, Integral):
+        return _seed_of(int(random_state))
+    return _drawn(local_random_state(random_state))
+
+
+@lru_cache(maxsize=1024)
+def _seed_of(random_state: int) -> int:
+    # Candidates of a search share it, and a generator takes long to make.
+    return _drawn(check_random_state(random_state))
+
+
+def _drawn(rng: np.random.RandomState) -> int:
+    return int(rng.randint(np.iinfo(np.int32).max))

@@ -8,6 +8,8 @@ every other stack trains through autograd. A test holds the two equal.
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -25,10 +27,14 @@ from .families import (
 )
 from .families._posterior import TINY
 from .network import ACTIVATIONS, Stack
+from .scratch import Scratch
 
 # Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
 # the batched product of matrices is made for wide ones. Measured with up to ten outputs.
 _NARROW = 10
+# Results of a step that take at least so many bytes are written to the same memory in each step.
+# Smaller ones are allocated faster than that takes.
+_LARGE = 2**18
 
 
 class Backprop:
@@ -39,12 +45,18 @@ class Backprop:
     stack : Stack
         Its parameters must stay the same tensors, changed in place only, and each must have a
         `grad`, which `backward` overwrites.
+
+    Attributes
+    ----------
+    scratch : Scratch
+        For rows on their way into `batches`, and for what large steps compute.
     """
 
     def __init__(self, stack: Stack) -> None:
         name = stack.architecture.activation
         self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
         self.n_members = len(stack.members)
+        self.scratch = Scratch()
         self.maps: list[_Map] = [
             _map_class(linear)(linear)  # type: ignore[misc]
             for linear in stack.linears
@@ -78,6 +90,7 @@ class Backprop:
         noise : tuple of Tensor or None
             What each map asked for, None for nothing.
         """
+        self._hold_memory(size)
         noise = [map_.noise(x.shape[1], source) for map_ in self.maps]
         # A stack of one needs no axis of members, and its products are cheaper without.
         single = self.n_members == 1
@@ -89,6 +102,14 @@ class Backprop:
             for values in noise
         ]
         return zip(xs, zip(*parts, strict=True), strict=True)
+
+    def _hold_memory(self, n_rows: int) -> None:
+        """For what steps over so many rows compute. Raw outputs are looked at after a step too."""
+        for depth, (before, after) in enumerate(itertools.pairwise(self.maps)):
+            shape = *before.weight.shape[:-2], n_rows, before.weight.shape[-1]
+            if 4 * math.prod(shape) >= _LARGE:
+                before.outputs = self.scratch(f"outputs {depth}", before.weight, *shape)
+                after.gradient = self.scratch(f"gradient {depth}", before.weight, *shape)
 
     def forward(self, x: Tensor, noise: Sequence[Tensor | None]) -> tuple[Tensor, list]:
         """Noisy pass.
@@ -149,7 +170,16 @@ class Backprop:
 
 
 class _Map(ABC):
-    """One linear map of the stack. A stack of one has no axis of members here."""
+    """One linear map of the stack. A stack of one has no axis of members here.
+
+    Attributes
+    ----------
+    outputs, gradient : Tensor or None
+        Memory for the outputs of a batch, and for the gradient of its inputs.
+    """
+
+    outputs: Tensor | None = None
+    gradient: Tensor | None = None
 
     def __init__(self, linear: NoisyLinear) -> None:
         self.single = len(linear.weight) == 1
@@ -171,7 +201,8 @@ class _Map(ABC):
         """The map without noise."""
         if self.narrow:
             return torch.baddbmm(self.bias_transposed, self.transposed, inputs.mT).mT
-        return self.affine(self.bias, inputs, self.weight)
+        out = _fitting(self.outputs, inputs)
+        return self.affine(self.bias, inputs, self.weight, out=out)
 
     def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
         """Set those of the weights and biases of `plain`."""
@@ -183,9 +214,10 @@ class _Map(ABC):
 
     def plain_gradient_of_inputs(self, gradient: Tensor) -> Tensor:
         """That of the inputs of `plain`."""
+        out = _fitting(self.gradient, gradient)
         if self.narrow and gradient.shape[-1] == 1:
-            return gradient * self.transposed
-        return self.product(gradient, self.transposed)
+            return torch.mul(gradient, self.transposed, out=out)
+        return self.product(gradient, self.transposed, out=out)
 
     @abstractmethod
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
@@ -237,12 +269,13 @@ class _RectifiedMap(_MultiplicativeMap):
 
     def __init__(self, linear: BernoulliLinear) -> None:
         super().__init__(linear)
-        self.masks, self.kinds = linear.masks, linear.kinds
+        self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
         self.scale = self.lean(linear.scale)
         self.shared: tuple[Tensor, Tensor] | None = None
+        self.scratch = Scratch()
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        if not self.linear.noisy:
+        if not self.noisy:
             return None
         if self.single:
             return self.masks(n_rows, source)
@@ -253,7 +286,9 @@ class _RectifiedMap(_MultiplicativeMap):
         one, kind = self.shared
         if len(one) == len(kind):
             return self.masks(n_rows, source)
-        return self.masks(n_rows, source, one).index_select(0, kind)
+        masks = self.masks(n_rows, source, one)
+        out = self.scratch("masks", masks, len(kind), *masks.shape[1:])
+        return torch.index_select(masks, 0, kind, out=out)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
         # The activation has made x for this map only.
@@ -308,6 +343,11 @@ class _PosteriorMap(_Map):
     def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
         sigma2 = self.sigma2.unsqueeze(0) if self.single else self.sigma2
         self.linear.add_kl_gradient(factors, source, sigma2)
+
+
+def _fitting(memory: Tensor | None, rows: Tensor) -> Tensor | None:
+    """Memory, if it is for a batch of as many rows."""
+    return None if memory is None or memory.shape[-2] != rows.shape[-2] else memory
 
 
 def _map_class(linear: NoisyLinear) -> type[_Map] | None:

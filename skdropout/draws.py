@@ -25,9 +25,7 @@ _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
 
 
-def evaluate(
-    plain: PlainStack, x: Tensor, members: Sequence[int] | None = None
-) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
@@ -35,8 +33,6 @@ def evaluate(
     plain : PlainStack
     x : Tensor of shape (rows, n_features)
         Its dtype and device are those of the computation.
-    members : sequence of int, optional
-        Which members to evaluate. None is all of them.
 
     Yields
     ------
@@ -46,8 +42,7 @@ def evaluate(
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
-    chosen = range(plain.n_members) if members is None else members
-    networks = [_Member(plain, index, x.dtype) for index in chosen]
+    networks = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
     step = _chunk_rows(plain, x)
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
@@ -71,9 +66,74 @@ def _budget(x: Tensor) -> int:
     return _CHUNK_BYTES if x.device.type == "cpu" else 16 * _CHUNK_BYTES
 
 
+def _n_shared(shared: Sequence[bool]) -> int:
+    """How many layers, from the first on, are the same in all draws."""
+    return [*shared, False].index(False)
+
+
 def _some(values: Tensor, draws: slice) -> Tensor:
     """The values of some draws; an axis of length 1 serves all."""
     return values if len(values) == 1 else values[draws]
+
+
+def evaluate_together(plain: PlainStack, x: Tensor) -> Tensor:
+    """Evaluate every member on rows of its own; members with few rows in one pass.
+
+    Parameters
+    ----------
+    plain : PlainStack
+    x : Tensor of shape (members or 1, rows, n_features)
+        Of the dtype of the networks.
+
+    Returns
+    -------
+    Tensor of shape (members, n_draws, rows, n_raw)
+    """
+    if plain.inputs is not None:
+        x = x.index_select(2, plain.inputs)
+    x = x.expand(plain.n_members, -1, -1)
+    n_own = len(plain.layers) - _n_shared([layer.linear.shared for layer in plain.layers])
+    if n_own > 1 and x.shape[1] > _FEW_ROWS and x.device.type == "cpu":
+        # One pass computes the dropped units too, which costs more than it spares here.
+        each = [_Member(plain, member, x.dtype)(rows.T) for member, rows in enumerate(x)]
+        return torch.stack(each)
+    h = x.unsqueeze(1)
+    for depth, layer in enumerate(plain.layers):
+        h = _all_members(layer, plain.activation(h) if depth else h)
+    return h.expand(-1, plain.n_draws, -1, -1)
+
+
+def rows_together(plain: PlainStack) -> int:
+    """Rows that `evaluate_together` may take at once."""
+    linears = [layer.linear for layer in plain.layers]
+    widest = max(
+        linear.weight.shape[3] * (1 if linear.shared else plain.n_draws) for linear in linears
+    )
+    return max(1, _CHUNK_BYTES // (4 * plain.n_members * widest))
+
+
+def _all_members(layer: PlainLayer, h: Tensor) -> Tensor:
+    """One layer, ``(members, n_draws or 1, rows, n_in)`` to the same with `n_out`."""
+    weight, gain = layer.linear.weight, layer.linear.gain
+    n_draws, n_out = weight.shape[1], weight.shape[3]
+    if gain is not None and (h.shape[1] > 1 or h.shape[2] < n_out):
+        h = h * gain.unsqueeze(2)
+    elif gain is not None:
+        weight, n_draws = weight * gain.unsqueeze(3), gain.shape[1]
+    if n_draws == 1:
+        # The rows of all draws are the rows of one product.
+        h = torch.bmm(h.flatten(1, 2), weight[:, 0]).unflatten(1, h.shape[1:3])
+    elif h.shape[1] == 1:
+        # The outputs of all draws are the outputs of one product.
+        wide = torch.bmm(h[:, 0], weight.transpose(1, 2).flatten(2))
+        h = wide.unflatten(2, (n_draws, n_out)).transpose(1, 2)
+    else:
+        h = torch.matmul(h, weight)
+    h = h + layer.linear.bias.unsqueeze(2)
+    if layer.norm is None:
+        return h
+    scale, shift = (values[:, None, None] for values in (layer.norm.scale, layer.norm.shift))
+    return torch.nn.functional.layer_norm(h, h.shape[-1:], eps=EPSILON) * scale + shift
 
 
 class _Member:
@@ -81,7 +141,7 @@ class _Member:
 
     def __init__(self, plain: PlainStack, index: int, dtype: torch.dtype) -> None:
         layers = [_MemberLayer(layer, index, dtype) for layer in plain.layers]
-        n_shared = next((k for k, layer in enumerate(layers) if not layer.shared), len(layers))
+        n_shared = _n_shared([layer.shared for layer in layers])
         self.activation = plain.activation
         self.n_draws = plain.n_draws
         self.shared, self.own = layers[:n_shared], layers[n_shared:]

@@ -13,7 +13,9 @@ from skorch.history import History
 _LISTS = ("train_losses", "valid_scores", "warming_up")
 
 
-def select_history(history: Sequence[dict], members: Sequence[int], n_epochs: int) -> History:
+def select_history(
+    history: Sequence[dict], members: Sequence[int], n_epochs: int, noisy: bool
+) -> History:
     """The history of some members of a stack, as if they had been trained without the others.
 
     Parameters
@@ -23,6 +25,8 @@ def select_history(history: Sequence[dict], members: Sequence[int], n_epochs: in
     members : sequence of int
     n_epochs : int
         Epochs that the longest of them was trained for.
+    noisy : bool
+        Whether they have noise. The stack may have had some that they did not.
 
     Returns
     -------
@@ -46,6 +50,8 @@ def select_history(history: Sequence[dict], members: Sequence[int], n_epochs: in
             lowest[name] = min(lowest[name], row[name])
         by_member = epoch["by_member"]
         row["by_member"] = {k: [values[m] for m in members] for k, values in by_member.items()}
+        if not noisy:
+            row["by_member"]["rates"] = [[] for _ in members]
         row.update(means_by_member(row["by_member"]))
         row["dur"] = epoch["dur"] * len(members) / len(epoch["train_losses"])
         selected.append(row)

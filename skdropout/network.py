@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -92,8 +93,13 @@ class Member:
 
     def seeds(self) -> tuple[int, int, int, int]:
         """Independent seeds for initial weights, row order, training noise and draws."""
-        states = np.random.SeedSequence(self.seed).generate_state(4)
-        return tuple(int(state) for state in states)  # type: ignore[return-value]
+        return _seeds(self.seed)
+
+
+@lru_cache(maxsize=1024)
+def _seeds(seed: int) -> tuple[int, int, int, int]:
+    states = np.random.SeedSequence(seed).generate_state(4)
+    return tuple(int(state) for state in states)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -338,6 +344,8 @@ class Stack(nn.Module):
             [
                 # A stream per map: the draws of one do not depend on how many another took.
                 linear.draw(n_draws, [np.random.default_rng((seed, depth)) for seed in seeds])
+                if linear.noisy
+                else linear.plain()
                 for depth, linear in enumerate(self.linears)
             ]
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .families import NoiseSource, kinds_of
+from .scratch import Scratch
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -93,7 +94,10 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
         return distinct[0]
     weight = None
     if any(part.weight is not None for part in distinct):
-        ones = (torch.ones(len(part)) if part.weight is None else part.weight for part in distinct)
+        ones = (
+            torch.ones(len(part), device=part.x.device) if part.weight is None else part.weight
+            for part in distinct
+        )
         weight = torch.cat(list(ones))
     stops = torch.tensor([len(part) for part in distinct]).cumsum(0).tolist()
     place = {id(part): stop - len(part) for part, stop in zip(distinct, stops, strict=True)}
@@ -127,8 +131,11 @@ class Blocks:
         each member; of this epoch.
     """
 
+    kinds: tuple[Tensor, Tensor]
+
     def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
         self.rows, self.block_size, self.order = rows, block_size, order
+        self.grouped: tuple | None = None
 
     def _kinds(self) -> tuple[Tensor, Tensor]:
         device = self.rows.x.device
@@ -139,19 +146,32 @@ class Blocks:
             return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
         return kinds_of(*marks)
 
-    def take(self, x: Tensor, index: Tensor) -> Tensor:
+    def take(self, x: Tensor, index: Tensor, scratch: Scratch | None = None) -> Tensor:
         """``x[index]`` for a part of a block, several times faster; the same for targets.
 
         Members that share rows and orders get copies of what was taken once.
+
+        Parameters
+        ----------
+        x, index : Tensor
+        scratch : Scratch, optional
+            For copies that are needed until the next call only.
         """
         one, kind = self.kinds
         few = index if len(one) == len(index) else index.index_select(0, one)
         taken = x.index_select(0, few.flatten()).view(*few.shape, *x.shape[1:])
-        return taken if few is index else taken.index_select(0, kind)
+        if few is index:
+            return taken
+        shape = len(kind), *taken.shape[1:]
+        out = None if scratch is None else scratch("rows", taken, *shape)
+        return torch.index_select(taken, 0, kind, out=out)
 
     def __iter__(self) -> Iterator[Tensor]:
         n_rows, owned = len(self.rows), self.rows.owned
-        self.kinds = self._kinds()
+        if self.grouped != (self.rows, self.order):
+            # New, or some members have left.
+            self.kinds, self.grouped = self._kinds(), (self.rows, self.order)
+        self.shortest = n_rows if self.rows.lengths is None else int(self.rows.lengths.min())
         if self.order is None:
             order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
         else:
@@ -177,6 +197,6 @@ class Blocks:
     def counting(self, n_rows: int) -> Tensor | None:
         """How many of the block's rows count, for each member; None if all do."""
         lengths = self.rows.lengths
-        if lengths is None or self.start + n_rows < len(self.rows):
+        if lengths is None or self.start + n_rows <= self.shortest:
             return None
-        return lengths - self.start
+        return (lengths - self.start).clamp(0, n_rows)

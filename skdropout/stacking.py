@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
-from .families import join_members
+from .families import MultiplicativeLinear, join_members
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, join_rows
@@ -56,12 +56,13 @@ class Job:
     def stack_key(self) -> tuple:
         """Jobs with equal keys can be trained as one stack.
 
-        Each member then gets the batches and the random numbers that it would get alone.
+        Each member then gets the batches and the random numbers that it would get alone. The
+        first entry says which maps have noise.
         """
         return (
-            self.architecture,
             # A map without noise reads no random numbers, alone.
             tuple(rate > 0 for rate in self.members[0].rates),
+            self.architecture,
             self.members[0].family.stack_key(),
             _settings(self.likelihood),
             self.plan.of_stack(),
@@ -72,6 +73,14 @@ class Job:
             tuple((name, _settings(callback)) for name, callback in self.callbacks),
             self.device,
         )
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is no noise, and noise at a rate of zero is exactly none."""
+        member = self.members[0]
+        layer = type(member.family).layer
+        multiplied = issubclass(layer, MultiplicativeLinear) and not layer.learned
+        return multiplied and not any(member.rates)
 
     def _row_key(self) -> tuple[str, int]:
         """What jobs must agree in about their rows: the batches of an epoch.
@@ -138,7 +147,7 @@ class TrainedStack:
     Parameters
     ----------
     jobs : sequence of Job
-        With equal `stack_key`.
+        That can be trained so (`positions_by_stack`).
     callbacks : sequence of (str, Callback), default=()
         More callbacks for the stack, which come before those of the jobs.
     """
@@ -184,10 +193,18 @@ class TrainedStack:
 
 
 def positions_by_stack(jobs: Sequence[Job]) -> list[list[int]]:
-    """Positions of the jobs that can be trained as one stack, for each such stack."""
+    """Positions of the jobs that can be trained as one stack, for each such stack.
+
+    They have equal keys. A network without noise reads no random numbers for it, so it may stand
+    in a stack with noise; there its factors are ones.
+    """
     groups: dict[tuple, list[int]] = {}
     for position, job in enumerate(jobs):
         groups.setdefault(job.stack_key(), []).append(position)
+    for key in [key for key, positions in groups.items() if jobs[positions[0]].silent]:
+        host = next((other for other in groups if other != key and other[1:] == key[1:]), None)
+        if host is not None:
+            groups[host] += groups.pop(key)
     return list(groups.values())
 
 

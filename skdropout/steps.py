@@ -247,7 +247,8 @@ class SteppingNet(NeuralNet):
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         counting = self.blocks_.counting(index.shape[1])
         if part >= index.shape[1] and counting is None:
-            return self.backprop_.batches(self.blocks_.take(x, index), size, self.noise_)
+            rows = self.blocks_.take(x, index, self.backprop_.scratch)
+            return self.backprop_.batches(rows, size, self.noise_)
         noise = BlockNoise(self.noise_, index.shape[1], counting)
         return self._batches_in_parts(self.backprop_, x, index, part, noise)
 
@@ -255,7 +256,8 @@ class SteppingNet(NeuralNet):
         self, backprop: Backprop, x: Tensor, index: Tensor, size: int, noise: BlockNoise
     ) -> Iterator[tuple]:
         for part in index.split(size, 1):
-            yield from backprop.batches(self.blocks_.take(x, part), self.batch_size_, noise)
+            rows = self.blocks_.take(x, part, backprop.scratch)
+            yield from backprop.batches(rows, self.batch_size_, noise)
             noise.advance(part.shape[1])
 
     def _notified_step(self, batch: tuple) -> dict:

@@ -13,15 +13,15 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
 from torch import Tensor
 
-from .draws import evaluate
 from .families import NoiseSource, select_members
 from .flat_parameters import FlatParameters
 from .histories import means_by_member, select_history
 from .leaving import Moving, mask_of
-from .likelihood import Likelihood, mixture_log_prob
+from .likelihood import Likelihood
 from .network import Stack
-from .rows import Rows
+from .rows import Rows, join_rows
 from .steps import Plan, SteppingNet, listens_to_batches
+from .validation import member_scores
 
 
 class NonFiniteLossError(ValueError):
@@ -174,7 +174,7 @@ class DropoutNet(SteppingNet):
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.module = net.module_ = stack
         net.criterion = net.criterion_ = copy.deepcopy(self.criterion_)
-        net.order_, net.noise_ = copy.deepcopy((self.order_, self.noise_))
+        net.order_, net.noise_ = self.order_.copy(), self.noise_.copy()
         net.initialize_optimizer()
         return net
 
@@ -188,16 +188,15 @@ class DropoutNet(SteppingNet):
         # skorch copies by pickling, which takes longer than everything else here.
         net = object.__new__(type(self))
         net.__dict__.update(self.__dict__)
-        net.history_ = select_history(self.history, members, n_epochs)
         net.callbacks_ = copy.deepcopy(self.callbacks_)
         net.plans = [self.plans[member] for member in members]
         net.lengths = None if self.lengths is None else [self.lengths[m] for m in members]
         net.module = net.module_ = self.module_.select(index)
         net.module_.n_epochs = n_epochs
+        net.history_ = select_history(self.history, members, n_epochs, net.module_.noisy)
         net.criterion = net.criterion_ = select_members(self.criterion_, index)
-        net.order_, net.noise_ = copy.deepcopy(
-            (self.order_.select(members), self.noise_.select(members))
-        )
+        net.order_ = self.order_.select(members).copy()
+        net.noise_ = self.noise_.select(members).copy()
         for name in ("n_epochs_", "step_ratios_", "converged_"):
             setattr(net, name, getattr(self, name)[members])
         net.step_ratios_ = net.step_ratios_ / net.step_ratios_.max()
@@ -274,24 +273,8 @@ class DropoutNet(SteppingNet):
         The draws are the first of those that predict, the same after every epoch: what moves
         is the network, not the noise.
         """
-        stack = self.module_
-        plain = stack.draw(self.n_validation_draws) if self.n_validation_draws else stack.plain()
-        scores = torch.zeros(plain.n_members, device=self.device, dtype=torch.float32)
-        for rows, members in self._validation_parts():
-            for chunk, raws in evaluate(plain, rows.x, members):
-                _, y, weight = rows[chunk]
-                for member, raw in zip(members, raws, strict=True):
-                    log_prob = mixture_log_prob(self.criterion_, {member: raw}, y)
-                    scores[member] += (log_prob if weight is None else log_prob * weight).sum()
-            scores[members] /= len(rows) if rows.weight is None else rows.weight.sum()
-        return scores
-
-    def _validation_parts(self) -> list[tuple[Rows, list[int]]]:
-        """Rows, and which of the members in training are scored by them."""
-        given = self.validation
+        given, stack = self.validation, self.module_
         assert given is not None, "asked for only where there is a validation part"
-        parts: dict[int, tuple[Rows, list[int]]] = {}
-        for position, member in enumerate(self.living_.tolist()):
-            rows = given[member]
-            parts.setdefault(id(rows), (rows, []))[1].append(position)
-        return list(parts.values())
+        plain = stack.draw(self.n_validation_draws) if self.n_validation_draws else stack.plain()
+        rows = join_rows([given[member] for member in self.living_.tolist()])
+        return member_scores(plain, self.criterion_, rows.to(torch.device(self.device)))

@@ -17,7 +17,7 @@ FLOORS = [
     {"families/*"},
     {"families/__init__"},
     {"normalization"},
-    {"network", "likelihood"},
+    {"network", "likelihood", "scratch"},
     {
         "gaussian_likelihoods",
         "rows",
@@ -47,7 +47,7 @@ FLOORS = [
     {"mixture", "skewness"},
     {"moments"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
-    {"steps"},
+    {"steps", "validation"},
     {"training"},
     {"stopping", "stacking"},
     {"_settings"},

@@ -62,6 +62,34 @@ def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 12, 12)])
+def test_steps_that_write_to_the_same_memory(family, activation, n_members, hidden, monkeypatch):
+    """Raw outputs of a block are looked at together: they outlive the steps that follow."""
+    stack = _stack((3, *hidden, 12), activation, n_members, family, 0.4)
+    x = torch.randn(n_members, 11, 3, generator=torch.Generator().manual_seed(0))
+
+    def passes(backprop):
+        batches = backprop.batches(x, 4, NoiseSource(range(n_members), CPU))
+        with torch.no_grad():
+            for batch in batches:
+                raw, tape = backprop.forward(*batch)
+                backprop.backward(tape, torch.ones_like(raw))
+                yield raw, [parameter.grad.clone() for parameter in stack.parameters()]
+
+    expected = list(passes(Backprop(stack)))
+    monkeypatch.setattr("skdropout.backprop._LARGE", 0)
+    backprop = Backprop(stack)
+    ours = list(passes(backprop))
+    assert len(backprop.scratch.held) == 2 * len(hidden)
+    for (raw, gradients), (other, others) in zip(ours, expected, strict=True):
+        assert torch.equal(raw, other)
+        for gradient, before in zip(gradients, others, strict=True):
+            assert torch.equal(gradient, before)
+
+
 @pytest.mark.parametrize("family", ["none", "bayes_by_backprop"])
 def test_the_gradient_is_overwritten_not_added(family):
     stack = _stack((3, 4, 2), "relu", 1, family, 0.0)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.draws import evaluate
-from skdropout.families import Bernoulli, Gaussian, Noiseless
+from skdropout.draws import evaluate, evaluate_together, rows_together
+from skdropout.families import BayesByBackprop, Bernoulli, Gaussian, Noiseless
 from skdropout.network import Architecture, Member, Stack
 from tests.randomness import assert_mean, assert_same_moments, assert_variance
 from tests.reference import (
@@ -84,6 +84,29 @@ def test_evaluation_is_the_definition(family, normalization, hidden, input_rate,
     np.testing.assert_allclose(
         _evaluated(plain, x), _by_definition(plain, x), rtol=1e-10, atol=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    "family", [Bernoulli(), Gaussian(), Noiseless(), BayesByBackprop(log_sigma2=-2.0)], ids=str
+)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("hidden", [*HIDDEN, (120, 3)], ids=str)
+@pytest.mark.parametrize("input_rate", [0.0, 0.2])
+@pytest.mark.parametrize("n_rows", [1, 96, 97])
+def test_members_on_rows_of_their_own(family, normalization, hidden, input_rate, n_rows):
+    plain = _stack(hidden, normalization, family, input_rate).draw(7)
+    x = _inputs(2 * n_rows, torch.float32).view(2, n_rows, 4)
+    raw = evaluate_together(plain, x)
+    expected = [_by_definition(plain, rows)[member] for member, rows in enumerate(x)]
+    np.testing.assert_allclose(raw, np.stack(expected), rtol=1e-4, atol=1e-5)
+    same = evaluate_together(plain, x[:1])
+    np.testing.assert_allclose(same, _by_definition(plain, x[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_together_are_bounded():
+    small, large = (_stack((width, width)).draw(50) for width in (10, 2000))
+    assert rows_together(small) > 100 * rows_together(large) > 0
+    assert rows_together(large) * 2 * 50 * 2000 * 4 <= 2**25
 
 
 def test_rows_come_in_chunks_that_cover_them():

@@ -346,6 +346,21 @@ def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
     assert len(calls) == 3 + 6
 
 
+def test_rows_are_split_for_early_stopping_once_for_all_candidates(two_classes, monkeypatch):
+    calls, split = [], DropoutMLPClassifier._split
+
+    def counting(network, rows, seed):
+        calls.append(seed)
+        return split(network, rows, seed)
+
+    monkeypatch.setattr(DropoutMLPClassifier, "_split", counting)
+    network = quick(DropoutMLPClassifier, early_stopping=True)
+    grid = {"dropout_rate": RATES, "validation_fraction": [0.1, 0.3], "random_state": [0, 1]}
+    ours = BatchedGridSearchCV(network, grid, cv=3, refit=False).fit(*two_classes)
+    assert len(calls) == 3 * 2 * 2
+    assert_same_search(ours, GridSearchCV(network, grid, cv=3, refit=False).fit(*two_classes))
+
+
 def test_folds_of_unequal_size_share_a_stack(two_classes, counted):
     X, y = (values[:118] for values in two_classes)
     network = quick(DropoutMLPClassifier, batch_size=32)

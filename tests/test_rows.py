@@ -90,3 +90,28 @@ def test_members_with_fewer_rows(weighted):
     assert torch.equal(next(iter(alone))[0] + 6, numbers[1, :5])
     few = rows.select(torch.tensor([False, True])).to(CPU)
     assert few.lengths.tolist() == [5]
+
+
+def test_members_with_rows_for_fewer_blocks():
+    rows = join_rows([_rows(6, False), _rows(3, False), _rows(1, False)])
+    blocks = Blocks(rows, 2, None)
+    counts = [(blocks.counting(2), blocks.weight(index)) for index in blocks]
+    assert [count.tolist() for count, _ in counts] == [[2, 2, 1], [2, 1, 0], [2, 0, 0]]
+    weight = torch.cat([part for _, part in counts], 1)
+    assert torch.equal(weight.sum(1), torch.tensor([6.0, 3.0, 1.0]))
+    assert torch.equal(weight[1], torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
+
+
+def test_members_that_leave_between_epochs():
+    parts = [_rows(6), Rows(torch.full((6, 1), -1.0), torch.full((6,), -10.0))]
+    rows, order = join_rows([parts[k] for k in (0, 1, 0, 1)]), NoiseSource([0, 0, 0, 5], CPU)
+    blocks = Blocks(rows, 99, order)
+    (before,) = blocks
+    assert [len(values) for values in blocks.kinds] == [3, 4]
+    kept = torch.tensor([False, True, False, True])
+    blocks.rows, blocks.order = rows.select(kept), order.select([1, 3])
+    (after,) = blocks
+    assert [len(values) for values in blocks.kinds] == [2, 2]
+    for index in (before[kept], after):
+        assert (rows.x[index] == -1).all()
+    assert torch.equal(blocks.take(rows.x, after), rows.x[after])

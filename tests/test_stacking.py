@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import FAMILIES, BayesByBackprop, Concrete, NoiseSource, Variational
 from skdropout.families._noise import BlockNoise
-from skdropout.stacking import TrainedStack, train_jobs
+from skdropout.stacking import TrainedStack, positions_by_stack, train_jobs
 from skdropout.training import DropoutNet, NonFiniteLossError
 from tests.reference import NORMALIZATIONS, quick, target
 
@@ -270,6 +270,36 @@ def test_what_cannot_share_a_stack(two_classes):
         jobs += [model._job(X, y), model._job(X[1:], y[1:])]
     keys = [job.stack_key() for job in jobs]
     assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("dropout", [None, "bernoulli", "gaussian"])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_network_without_noise_stands_in_a_stack_with_noise(
+    two_classes, dropout, normalization, early_stopping
+):
+    differences = [{"dropout_rate": rate} for rate in (0.0, 0.4, 0.0, 0.2)]
+    differences[2]["random_state"] = 5
+    solver = "sgd" if normalization == "batch" else "adam"
+    options = {"dropout": dropout, "normalization": normalization, "solver": solver}
+    models = _models(DropoutMLPClassifier, differences, early_stopping=early_stopping, **options)
+    jobs = [model._job(*two_classes) for model in models]
+    assert [sorted(positions) for positions in positions_by_stack(jobs)] == [[0, 1, 2, 3]]
+    for net, model in zip(train_jobs(jobs), models, strict=True):
+        alone = clone(model).fit(*two_classes)
+        stacked = clone(model).fit(*two_classes)
+        stacked._accept(net, len(jobs[0].rows))
+        _assert_equal(net, alone.net_)
+        assert net.module_.noisy == alone.net_.module_.noisy
+        np.testing.assert_array_equal(stacked.dropout_rates_, alone.dropout_rates_)
+        np.testing.assert_array_equal(stacked.dropout_rates_curve_, alone.dropout_rates_curve_)
+
+
+def test_noise_that_is_learned_or_on_weights_is_never_none(two_classes):
+    for dropout in ("concrete", "bayes_by_backprop"):
+        differences = [{"dropout_rate": 0.0}, {"dropout_rate": 0.4}]
+        models = _models(DropoutMLPClassifier, differences, dropout=dropout)
+        assert len(positions_by_stack([model._job(*two_classes) for model in models])) == 2
 
 
 def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):

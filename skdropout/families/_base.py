@@ -214,16 +214,30 @@ class NoisyLinear(nn.Module, ABC):
 
 
 class MultiplicativeLinear(NoisyLinear):
-    """A map whose inputs are multiplied by noise of mean one.
+    """A map whose inputs are multiplied by noise of mean one; a rate of zero is a factor of one.
 
     Attributes
     ----------
     learned : bool
         Whether the noise has parameters or a KL. If not, the gradient is written out
         (`skdropout.backprop`), which is faster than autograd.
+    noisy : bool
+        Whether any member has a positive rate.
     """
 
     learned: ClassVar[bool] = False
+    positive: Tensor
+
+    def __init__(
+        self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]
+    ) -> None:
+        super().__init__(n_in, n_out, rates, families)
+        # A buffer, so that it is that of some members where they are selected.
+        self.register_buffer("positive", torch.as_tensor(rates) > 0, persistent=False)
+
+    @property
+    def noisy(self) -> bool:  # type: ignore[override]
+        return bool(self.positive.any())
 
     @abstractmethod
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:

@@ -26,7 +26,6 @@ class BernoulliLinear(MultiplicativeLinear):
         # positive rate never rounds to zero (that would switch dropout off silently) nor to one.
         level = np.rint(np.asarray(rates, dtype=np.float64) * _LEVELS)
         level = np.where(np.asarray(rates) > 0, np.clip(level, 1, _LEVELS - 1), 0)
-        self.noisy = bool(level.any())
         threshold = torch.from_numpy((level - _LEVELS // 2).astype(np.int16)).view(-1, 1, 1)
         self.register_buffer("threshold", threshold, persistent=False)
         scale = member_column(1.0 / (1.0 - level / _LEVELS), self.weight)

@@ -33,7 +33,6 @@ class ConcreteLinear(MultiplicativeLinear):
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Concrete]):
         super().__init__(n_in, n_out, rates, families)
         start = np.asarray(rates, dtype=np.float64)
-        self.noisy = bool(start.any())
         columns = {
             "is_learned": [float(rate > 0) for rate in rates],
             "speed": [family.noise_speed for family in families],

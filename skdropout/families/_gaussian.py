@@ -20,7 +20,6 @@ class GaussianLinear(MultiplicativeLinear):
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]):
         super().__init__(n_in, n_out, rates, families)
         values = np.asarray(rates, dtype=np.float64)
-        self.noisy = bool(values.any())
         std = np.sqrt(values / (1.0 - values))
         self.register_buffer("scale", member_column(std, self.weight), persistent=False)
 

@@ -24,12 +24,11 @@ def select_members(module: M, kept: Tensor) -> M:
     """
     small = copy.copy(module)
     small._parameters = {
-        name: None if values is None else nn.Parameter(values.detach()[kept].clone())
+        name: None if values is None else nn.Parameter(values.detach()[kept])
         for name, values in module._parameters.items()
     }
     small._buffers = {
-        name: None if values is None else values[kept].clone()
-        for name, values in module._buffers.items()
+        name: None if values is None else values[kept] for name, values in module._buffers.items()
     }
     small._modules = {
         name: None if child is None else select_members(child, kept)

@@ -77,6 +77,14 @@ class NoiseSource:
                 small.stream = torch.as_tensor(stream, device=self.device)
         return small
 
+    def copy(self) -> NoiseSource:
+        """The same streams, which go on apart from these."""
+        other = copy.copy(self)
+        other.generators = [torch.Generator(self.device) for _ in self.generators]
+        for generator, given in zip(other.generators, self.generators, strict=True):
+            generator.set_state(given.get_state())
+        return other
+
     def of_streams(self, values: Tensor) -> list[int]:
         """One value for each stream from one for each member, which members of a stream share."""
         if self.stream is None:

@@ -84,3 +84,13 @@ def test_members_with_fewer_rows_read_streams_of_their_own():
     assert (together[1][1, 2:] == 0).all()
     few = NoiseSource([3, 3, 3], CPU, [9, 7, 9]).bits(5, some=torch.tensor([1, 2]))
     assert torch.equal(few, NoiseSource([3, 3], CPU, [7, 9]).bits(5))
+
+
+def test_a_copy_goes_on_apart():
+    source = NoiseSource([0, 1, 0], CPU)
+    source.bits(3)
+    other = source.copy()
+    assert torch.equal(source.stream, other.stream)
+    expected = other.bits(100)
+    assert torch.equal(source.bits(100), expected)
+    assert not torch.equal(source.bits(100), expected)
