@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .moment_maps import Passed, unexplained
+from .moment_maps import Passed
 
 
 class Source(NamedTuple):
@@ -87,13 +87,13 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 def _onward(source: Source, q: Tensor | None) -> Tensor | None:
     """Covariance of the outputs with the sums of a map, from that with those before its inputs."""
-    layer, units, spread, own, norm = source.passed
+    layer, units, rest, own, norm = source.passed
     if source.effect is not None:
         q = source.effect * (units.mean * layer.root).unsqueeze(1)
     elif q is not None and units.noise is not None:
         q = q * units.noise.slope.unsqueeze(1)
-        if spread is not None:
-            q.addcmul_(unexplained(spread, units.noise).unsqueeze(1), source.first)
+        if rest is not None:
+            q.addcmul_(rest.unsqueeze(1), source.first)
     if q is not None:
         q = torch.matmul(q, layer.weight)
         if norm is not None:
