@@ -33,8 +33,9 @@ _GROUP_BYTES = 2**20
 _POINTS = 64
 # Memory is taken and given back chunk by chunk, and new pages each time cost as much as what is
 # computed on them. glibc keeps freed memory up to twice the largest block that it has seen freed,
-# so a block of this size is taken and freed first. Nothing is written to it; no other system minds.
-_KEPT_BYTES = 2**24
+# if that has less than 32 MiB, so one of this size is taken and freed first. Nothing is written to
+# it, and other allocators do not mind.
+_KEPT_BYTES = 31 * 2**20
 
 
 def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
