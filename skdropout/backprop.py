@@ -298,6 +298,7 @@ class _PosteriorMap(_Map):
         self.product(squares.mT, on_variance * self.speed, out=self.noise_gradient)
         self.noise_gradient.mul_(self.sigma2)
         self.set_gradients(x, gradient)
+        self.linear.pass_on(self.weight_gradient, self.noise_gradient)
 
     def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
         # `backward` has turned the ratio into the gradient of the variance.

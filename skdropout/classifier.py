@@ -125,8 +125,8 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         Divide the logits of every draw by one temperature, chosen by likelihood on rows that were
         new to a network: those that `early_stopping` holds out, or else each fifth of the rows in
         turn, held out from networks that are trained beside the model for this alone. The model
-        itself loses no row. Tables of more than 1,000 rows need fewer such networks, from 5,000
-        rows on one.
+        itself loses no row. Tables of less than 500 rows have ten such networks, which lack a
+        tenth each; those of more than 1,000 rows need fewer than five, from 5,000 rows on one.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.

@@ -16,13 +16,9 @@ from torch import Tensor
 from ._calibration import HeldOut
 from ._predictive import PredictiveDistribution
 from .calibration import quality_of_mixtures, scale_of_std
+from .gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
 from .gaussian_outputs import GaussianOutputs, equally_likely_points
-from .likelihood import (
-    GaussianLikelihood,
-    HeteroscedasticLikelihood,
-    Likelihood,
-    PoissonLikelihood,
-)
+from .likelihood import Likelihood, PoissonLikelihood
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
 
 
@@ -129,9 +125,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         Multiply the predictive standard deviation by one number for each output, such that 90 %
         intervals hold 90 % of rows that were new to a network: those that `early_stopping` holds
         out, or else each fifth of the rows in turn, held out from networks that are trained beside
-        the model for this alone. The model itself loses no row and its mean stays. Tables of more
-        than 1,000 rows need fewer such networks, from 5,000 rows on one. Counts are not
-        calibrated.
+        the model for this alone. The model itself loses no row and its mean stays. Tables of less
+        than 500 rows have ten such networks, which lack a tenth each; those of more than 1,000 rows
+        need fewer than five, from 5,000 rows on one. Counts are not calibrated.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.

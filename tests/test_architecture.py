@@ -19,6 +19,7 @@ FLOORS = [
     {"normalization"},
     {"network", "likelihood"},
     {
+        "gaussian_likelihoods",
         "rows",
         "backprop",
         "flat_parameters",

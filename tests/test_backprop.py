@@ -18,6 +18,7 @@ FAMILIES = {
     "gaussian": Gaussian(),
     "none": Noiseless(),
     "variational": Variational(noise_speed=2.0),
+    "bounded variational": Variational(noise_speed=2.0, max_log_alpha=-0.5),
     "bayes_by_backprop": BayesByBackprop(log_sigma2=-2.0, noise_speed=2.0),
 }
 
@@ -26,8 +27,13 @@ def _stack(widths, activation, n_members, family, rate, normalization=None):
     rates = (0.2, *[rate] * (len(widths) - 2))
     members = [Member(seed, FAMILIES[family], rates) for seed in range(n_members)]
     stack = Stack(Architecture(widths, activation, normalization), members)
-    for parameter in stack.parameters():
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in stack.named_parameters():
         parameter.grad = torch.zeros_like(parameter)
+        if name.endswith("noise"):
+            # So that some variances are at their bounds and others are not.
+            with torch.no_grad():
+                parameter.add_(torch.randn(parameter.shape, generator=generator))
     return stack
 
 

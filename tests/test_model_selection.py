@@ -1,6 +1,7 @@
 """The batched searches give what scikit-learn's give."""
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -193,6 +194,18 @@ def test_several_classes_some_of_which_a_fold_lacks():
     order = np.argsort(y, kind="stable")
     labels = np.array(["x", "yy", "zzz"])[y[order]]
     both(quick(DropoutMLPClassifier), {"dropout_rate": RATES}, X[order], labels, cv=KFold(3))
+
+
+def test_splits_that_can_be_read_once(two_classes):
+    ours, theirs = (
+        search_class(quick(DropoutMLPClassifier), {"dropout_rate": RATES}, cv=splits)
+        for search_class, splits in (
+            (BatchedGridSearchCV, KFold(3).split(two_classes[0])),
+            (GridSearchCV, list(KFold(3).split(two_classes[0]))),
+        )
+    )
+    assert_same_search(ours.fit(*two_classes), theirs.fit(*two_classes))
+    assert isinstance(ours.cv, Iterator)
 
 
 SCORINGS = {

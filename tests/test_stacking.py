@@ -94,6 +94,7 @@ def test_members_that_differ_in_everything(two_classes, estimator_class, dropout
         [BayesByBackprop(prior_std2=0.1, prior_mix=mix) for mix in (0.2, 0.7)],
         [Concrete(temperature=0.1), Concrete(temperature=0.5, length_scale=1.0)],
         [Variational(kl_warmup=1), Variational(kl_warmup=2, noise_speed=3.0, threshold=0.0)],
+        [Variational(kl_warmup=1), Variational(kl_warmup=1, max_log_alpha=-1.0)],
     ],
 )
 def test_families_with_other_parameters(two_classes, families):

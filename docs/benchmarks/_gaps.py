@@ -20,6 +20,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "5 members": {"n_members": 5},
     "5 members, no dropout": {"n_members": 5, "dropout": None},
 }
+# Of these, the intervals after calibration too.
+CALIBRATED = ("default", "5 members, no dropout")
 
 
 def gap_inputs(X: np.ndarray, n_inputs: int) -> list[int]:

@@ -59,6 +59,18 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
         50,
         {**NOISY, "batch_size": 100},
     ),
+    # Noise at most as large as the weight, as in the published network.
+    "variational-3x250-bounded": (
+        (250,) * 3,
+        Variational(kl_weight=0.2, kl_warmup=20, noise_speed=3.0, max_log_alpha=0.0),
+        75,
+        {
+            "dropout_rate": 0.4,
+            "input_dropout_rate": 0.2,
+            "batch_size": 100,
+            "learning_rate_init": 2e-3,
+        },
+    ),
     "bayes-2x400": (
         (400, 400),
         BayesByBackprop(prior_std=0.1, kl_weight=0.05, noise_speed=3.0),

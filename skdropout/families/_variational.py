@@ -28,6 +28,7 @@ class VariationalLinear(WeightPosteriorLinear):
 
     threshold: Tensor
     start: Tensor
+    most: Tensor | None
     rank: Tensor | None
     counts: Tensor | None
 
@@ -39,14 +40,47 @@ class VariationalLinear(WeightPosteriorLinear):
         self.register_buffer("threshold", threshold, persistent=False)
         with np.errstate(divide="ignore"):
             log_alpha = np.log(rates) - np.log1p(-np.asarray(rates))
-        start = member_column(np.maximum(log_alpha, _LEAST_LOG_ALPHA), self.weight)
-        self.register_buffer("start", start, persistent=False)
+        # The largest log_alpha of each member. None: no member has one.
+        given = [family.max_log_alpha for family in families]
+        most = np.array([np.inf if value is None else value for value in given])
+        bounded = bool(np.isfinite(most).any())
+        column = member_column(most, self.weight) if bounded else None
+        self.register_buffer("most", column, persistent=False)
+        log_alpha = np.minimum(np.maximum(log_alpha, _LEAST_LOG_ALPHA), most)
+        self.register_buffer("start", member_column(log_alpha, self.weight), persistent=False)
         # Only a thinned map has them, see `_ranks`.
         self.register_buffer("rank", None, persistent=False)
         self.register_buffer("counts", None, persistent=False)
 
     def initial_log_sigma2(self) -> Tensor:
         return self.start + self.weight.square().add_(TINY).log_()
+
+    @property
+    def log_sigma2(self) -> Tensor:
+        free = super().log_sigma2
+        return free if self.most is None else torch.minimum(free, self._most_log_sigma2(self.most))
+
+    def _most_log_sigma2(self, most: Tensor) -> Tensor:
+        return self.weight.square().add(TINY).log() + most
+
+    @torch.no_grad()
+    def sigma2(self) -> Tensor:
+        free = super().sigma2()
+        if self.most is None:
+            return free
+        return torch.minimum(free, self.weight.square().add_(TINY).mul_(self.most.exp()))
+
+    @torch.no_grad()
+    def pass_on(self, weight_gradient: Tensor, noise_gradient: Tensor) -> None:
+        if self.most is None:
+            return
+        held = super().log_sigma2 > self._most_log_sigma2(self.most)
+        # There log_sigma2 = log(weight^2) + most.
+        moved = torch.where(held, noise_gradient, 0.0)
+        squares = self.weight.square().add_(TINY)
+        slopes = (2.0 * self.weight).div_(squares.mul_(self.speed))
+        weight_gradient += (moved * slopes).view_as(weight_gradient)
+        noise_gradient -= moved.view_as(noise_gradient)
 
     def kl(self, source: NoiseSource | None = None) -> Tensor:
         """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
@@ -61,10 +95,15 @@ class VariationalLinear(WeightPosteriorLinear):
         squares = weight.square().add_(TINY)
         # K2 + K3 log_alpha, in two passes.
         gate = torch.mul(noise, self.speed * _K3).add_(_K2)
-        gate.sub_(squares.log(), alpha=_K3).sigmoid_()
+        gate.sub_(squares.log(), alpha=_K3)
+        # A log_alpha that is held at its bound does not move.
+        held = None if self.most is None else gate > _K2 + _K3 * self.most
+        gate.sigmoid_()
         # With respect to log_alpha = log_sigma2 - log(weight^2); its last part, 1 / (1 + alpha).
         slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-_K1 * _K3)
         slope.addcdiv_(squares, squares + sigma2, value=-0.5)
+        if held is not None:
+            slope.masked_fill_(held, 0.0)
         return (slope * weight).div_(squares).mul_(-2), slope.mul_(self.speed)
 
     def alive(self) -> Tensor:
@@ -127,6 +166,9 @@ class Variational(Posterior):
     ----------
     threshold : float, default=3.0
         A weight with ``log_alpha`` above is off: zero in every draw.
+    max_log_alpha : float, default=None
+        Noise grows no further: ``log_alpha`` is at most this. Zero, noise as large as the weight,
+        is the form of Kingma et al., in which no weight is ever off. None is no bound.
     kl_weight : float, default=1.0
         Factor on the KL.
     kl_warmup : int, default=20
@@ -165,8 +207,10 @@ class Variational(Posterior):
     kl_warmup: int = 20
     noise_speed: float = 10.0
     threshold: float = 3.0
+    max_log_alpha: float | None = None
 
     _parameter_constraints: ClassVar[dict] = {
         **Posterior._parameter_constraints,
         "threshold": [Interval(Real, None, None, closed="neither")],
+        "max_log_alpha": [Interval(Real, None, None, closed="neither"), None],
     }

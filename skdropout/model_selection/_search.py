@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.base import is_classifier
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.validation import _check_method_params
@@ -43,7 +44,7 @@ class _Batched:
     n_jobs: Any
     pre_dispatch: Any
     verbose: Any
-    _checked_cv_orig: Any
+    cv: Any
     _get_routed_params_for_fit: Any
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -70,6 +71,9 @@ class _Batched:
         # A copy does the work: the search itself changes only once all has gone well.
         search = copy.copy(self)
         search.estimator = dealer.marked()
+        if isinstance(self.cv, Iterator):
+            # It is read twice, here and by scikit-learn.
+            search.cv = list(self.cv)
         super(_Batched, search).fit(X, y, **params)  # type: ignore[misc]
         given = self.get_params(deep=False)  # type: ignore[attr-defined]
         vars(self).update({k: v for k, v in vars(search).items() if k not in given})
@@ -97,7 +101,8 @@ class _Batched:
         X, y, params = dealer.data
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        splits = list(self._checked_cv_orig.split(X, y, **routed.splitter.split))
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        splits = list(splitter.split(X, y, **routed.splitter.split))
         return Data(X, y, routed.estimator.fit), splits
 
     def _train(self, dealer: Dealer, data: Data, candidates: list[dict], splits: list) -> list:

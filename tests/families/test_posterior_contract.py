@@ -29,6 +29,7 @@ OBJECTS = [
     # At a higher temperature the relaxed mask has other moments: see test_concrete.py.
     Concrete(temperature=0.001, length_scale=0.5),
     Variational(),
+    Variational(max_log_alpha=1.0),
     BayesByBackprop(log_sigma2=-2.0),
     BayesByBackprop(log_sigma2=-2.0, prior_std2=0.1, prior_mix=0.3, noise_speed=2.0),
 ]

@@ -94,6 +94,31 @@ def test_weights_above_the_threshold_are_off_in_every_draw():
     assert torch.equal(linear.plain().weight[:, 0] != 0, alive)
 
 
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_noise_grows_to_its_bound_and_not_beyond(table, normalization):
+    X, y, *_ = table
+    family = Variational(kl_weight=3.0, kl_warmup=2, max_log_alpha=-1.0)
+    model = _classifier(family, max_iter=20, normalization=normalization)
+    _fit(model, X, y)
+    for linear in model.net_.module_.linears:
+        log_alpha = linear.log_alpha.detach()
+        assert log_alpha.max() <= -1.0 + 1e-4
+        assert (log_alpha > -1.001).float().mean() > 0.5
+        np.testing.assert_allclose(linear.sigma2(), linear.log_sigma2.detach().exp(), rtol=1e-4)
+    assert model.sparsity_ == 0.0
+
+
+def test_members_with_and_without_a_bound():
+    families = [Variational(), Variational(max_log_alpha=-2.0), Variational(max_log_alpha=0.0)]
+    linear = Variational.layer(4, 3, [0.3] * 3, families)
+    torch.nn.init.normal_(linear.weight, generator=torch.Generator().manual_seed(0))
+    linear.reset_noise()
+    with torch.no_grad():
+        linear.noise += 5.0
+    largest = linear.log_alpha.detach().amax((1, 2))
+    np.testing.assert_allclose(largest, [np.log(0.3 / 0.7) + 50.0, -2.0, 0.0], atol=1e-4)
+
+
 # ---- sparsity ----------------------------------------------------------------------------
 
 
