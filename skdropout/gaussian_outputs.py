@@ -72,7 +72,7 @@ class GaussianOutputs(NamedTuple):
         if self.third is not None:
             scale, bend, shift = (value.T for value in self._bent())
             bent = values[:, :n_raw]
-            bent.copy_(torch.addcmul(scale * bent, bent.square(), bend).add_(shift))
+            bent.mul_(torch.addcmul(scale, bent, bend)).add_(shift)
         return values.mT
 
     def _bent(self) -> tuple[Tensor, Tensor, Tensor]:

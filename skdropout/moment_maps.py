@@ -97,6 +97,10 @@ class MomentMap:
         second = units.second if self.alpha is None else units.second * self.gained
         return torch.matmul(second, self.variance)
 
+    def scaled(self, units: Units) -> Tensor:
+        """What one standard deviation of each factor does to its unit, the same in every draw."""
+        return units.mean * self.root
+
     def skewed_sums(self, units: Units, variance: Tensor) -> Tensor:
         """Third central moments of the sums, as if the units were independent: ``(rows, n_out)``.
 
@@ -141,7 +145,7 @@ class MomentMap:
         if second is not None:
             # The curvature that goes along with the noise itself adds to the slope.
             first.addcmul_(second, (units.mean * self.own_bend).unsqueeze(1))
-        return first.mul_((units.mean * self.root).unsqueeze(1))
+        return first.mul_(self.scaled(units).unsqueeze(1))
 
     def add_own(self, total: Tensor, effect: Tensor, spread: Tensor, second: Tensor | None) -> None:
         """Add to the covariance what factors on units do that are the same in every draw.

@@ -104,7 +104,7 @@ class _Member:
         )
         # Deeper networks need a second way forward for it, and that for each direction.
         self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
-        self.first = self.weight.T
+        self.first = self.weight.T.contiguous()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
@@ -161,7 +161,7 @@ class _Member:
         if last.rest is not None:
             total.addmm_(last.rest, self.pairs)
             if self.skewed and last.units.noise is None:
-                effect = self.last.effect(last.units, first.repeat(n_rows, 1, 1), None)
+                effect = first * self.last.scaled(last.units).unsqueeze(1)
         total = total.view(n_rows, *[len(self.bias)] * 2)
         sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
         if last.units.noise is not None:
