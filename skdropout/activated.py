@@ -89,9 +89,10 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     """
     inverse = variance.clamp_min(1e-20 if mean.dtype == torch.float32 else 1e-100).rsqrt_()
     z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
-    on = torch.add(mean.new_tensor(0.5), torch.erf(z), alpha=0.5)
+    on = torch.erf(z).mul_(0.5).add_(0.5)
     # Powers of two, which are faster than those of e: the density of the Gaussian at zero.
-    density = torch.addcmul(mean.new_tensor(_LOG2_PEAK), z, z, value=-math.log2(math.e))
+    peak = mean.new_full((), _LOG2_PEAK)
+    density = torch.addcmul(peak, z, z, value=-math.log2(math.e), out=z)
     density = density.exp2_().mul_(inverse)
     first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
     spread_on = variance * on

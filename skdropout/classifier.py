@@ -328,9 +328,8 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
 
     def _points(self, raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
         """Calibrated logits: draws, or what stands for a Gaussian (`as_points`)."""
-        points, shares = as_points(raws)
-        if points[0].shape[-1] == len(self.classes_) - 1 > 1:
-            points = [_with_last_class(odds) for odds in points]
+        # Log odds of several classes are against the last one, whose own are zero.
+        points, shares = as_points(raws, n_zeros=int(len(self.classes_) > 2))
         temperature = self._temperature()
         return points if temperature == 1 else [raw / temperature for raw in points], shares
 
@@ -353,8 +352,3 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
             **quality_of_logits("before", logits, targets),
             **quality_of_logits("after", cooled, targets),
         }
-
-
-def _with_last_class(odds: Tensor) -> Tensor:
-    """Logits of all classes ``(..., rows, n_classes)`` from the log odds against the last one."""
-    return torch.nn.functional.pad(odds.mT, (0, 0, 0, 1)).mT

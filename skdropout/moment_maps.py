@@ -22,16 +22,20 @@ class MomentMap:
     ----------
     weight : Tensor of shape (n_in, n_out)
     bias : Tensor of shape (n_out,)
-    squares, second : Tensor of shape (n_in, n_out)
-        Of the mean weights, and expected squares of the weights.
+    squares : Tensor of shape (n_in, n_out)
+        Of the mean weights.
+    second : Tensor of shape (n_in, n_out)
+        Expected squares of the weights and their factors together.
     variance : Tensor of shape (n_in, n_out) or None
         Of the weights.
     alpha : Tensor of shape (n_in or 1,) or None
         Variance of the factors on the inputs. None without them.
-    root, third, tilt, rest : Tensor of shape (n_in or 1,)
-        Their standard deviation and third central moment. Of the factors divided by their standard
-        deviation: half of the skewness, and a quarter of the part of the variance of their square
-        that they do not explain themselves, which is nothing if they take two values.
+    gained, root, third, tilt : Tensor of shape (n_in or 1,)
+        Their expected square, standard deviation and third central moment, and half of their
+        skewness.
+    slope_bend, square_bend, own_bend, rest_bend : Tensor of shape (n_in or 1,)
+        What second derivatives with respect to the units, which hold the factors' expected
+        square, count beside first ones and squared.
     """
 
     def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
@@ -39,22 +43,41 @@ class MomentMap:
         self.weight = linear.weight[index].to(dtype)
         self.bias = linear.bias[index].to(dtype)
         self.squares = self.second = self.weight.square()
-        self.variance = self.alpha = self.norm = None
+        self.variance: Tensor | None = None
+        self.alpha: Tensor | None = None
+        self.norm: tuple[Tensor, Tensor] | None = None
         if linear.variance is not None:
             self.variance = linear.variance[index].to(dtype)
             self.second = self.squares + self.variance
         if gain is not None:
-            alpha, third, fourth = (
-                values[index] for values in (gain.variance, gain.third, gain.fourth)
-            )
-            tilt = third / (2 * alpha.pow(1.5))
-            rest = (fourth / alpha.square() - 1) / 4 - tilt.square()
-            self.alpha, self.root = alpha.to(dtype), alpha.sqrt().to(dtype)
-            self.third = third.to(dtype)
-            self.tilt, self.rest = tilt.to(dtype), rest.clamp_min(0).to(dtype)
-            self.two_valued = bool((rest < 1e-6).all())
+            moments = (values[index] for values in (gain.variance, gain.third, gain.fourth))
+            self._set_factors(*moments)
         if layer.norm is not None:
             self.norm = layer.norm.scale[index].to(dtype), layer.norm.shift[index].to(dtype)
+
+    def _set_factors(self, alpha: Tensor, third: Tensor, fourth: Tensor) -> None:
+        dtype, gained = self.weight.dtype, 1 + alpha
+        self.alpha, self.gained, self.root, self.third = (
+            values.to(dtype) for values in (alpha, gained, alpha.sqrt(), third)
+        )
+        self.second = self.second * self.gained.unsqueeze(1)
+        # Of the factors divided by their standard deviation: half of the skewness, and a quarter
+        # of the part of the variance of their square that they do not explain themselves. That is
+        # nothing if they take two values.
+        tilt = third / (2 * alpha.pow(1.5))
+        rest = (fourth / alpha.square() - 1) / 4 - tilt.square()
+        self.two_valued = bool((rest < 1e-6).all())
+        rest = rest.clamp_min(0)
+        self.tilt, self.own_bend, self.rest_bend, self.slope_bend, self.square_bend = (
+            values.to(dtype)
+            for values in (
+                tilt,
+                tilt * alpha.sqrt() / gained,
+                rest.sqrt() / gained,
+                third / (2 * gained),
+                (tilt.square() + rest) * (alpha / gained).square(),
+            )
+        )
 
     # ---- forward ---------------------------------------------------------------------------------
 
@@ -64,15 +87,19 @@ class MomentMap:
             return None if units.noise is None else units.variance
         if units.noise is None:
             return units.second * self.alpha
-        gained = units.second * (1 + self.alpha)
+        gained = units.second * self.gained
         return gained.addcmul_(units.mean, units.mean, value=-1)
 
     def own_variance(self, units: Units) -> Tensor | None:
         """Variance that noise on the weights themselves adds: ``(rows, n_out)``."""
         if self.variance is None:
             return None
-        second = units.second if self.alpha is None else units.second * (1 + self.alpha)
+        second = units.second if self.alpha is None else units.second * self.gained
         return torch.matmul(second, self.variance)
+
+    def scaled(self, units: Units) -> Tensor:
+        """What one standard deviation of each factor does to its unit, the same in every draw."""
+        return units.mean * self.root
 
     def skewed_sums(self, units: Units, variance: Tensor) -> Tensor:
         """Third central moments of the sums, as if the units were independent: ``(rows, n_out)``.
@@ -89,10 +116,11 @@ class MomentMap:
         if units.noise is None:
             central = units.third() * self.third
         else:
-            rest = torch.mul(units.second, -3 * (1 + self.alpha))
+            rest = torch.mul(units.second, -3 * self.gained)
             rest.addcmul_(units.mean, units.mean, value=2).mul_(units.mean)
             central = rest.addcmul_(units.third(), 1 + 3 * self.alpha + self.third)
-        most = variance.clamp_min(0).pow_(1.5).mul_(_MOST_SKEWED)
+        # A square root takes a third of the time of a power.
+        most = variance.clamp_min(0).sqrt_().mul_(variance).mul_(_MOST_SKEWED)
         return torch.matmul(central, self.weight.pow(3)).clamp_(-most, most)
 
     # ---- backward --------------------------------------------------------------------------------
@@ -104,90 +132,102 @@ class MomentMap:
         ----------
         units : Units
             The same in every draw.
-        first, second : Tensor of shape (rows, n_directions, n_in)
-            Derivatives of the outputs with respect to the units times the factors. No second
-            ones where they are left out.
+        first : Tensor of shape (rows, n_directions, n_in)
+            Derivatives of the outputs with respect to the units times the factors. They are
+            overwritten: behind units that are the same in every draw nobody asks for them.
+        second : Tensor of shape (rows, n_directions, n_in) or None
+            Second ones with respect to the units. None where they are left out.
 
         Returns
         -------
         Tensor of shape (rows, n_directions, n_in)
         """
-        scaled = units.mean * self.root
         if second is not None:
             # The curvature that goes along with the noise itself adds to the slope.
-            first = torch.addcmul(first, second, (scaled * self.tilt).unsqueeze(1))
-        return first * scaled.unsqueeze(1)
+            first.addcmul_(second, (units.mean * self.own_bend).unsqueeze(1))
+        return first.mul_(self.scaled(units).unsqueeze(1))
 
-    def contribution(self, effect: Tensor, spread: Tensor, second: Tensor | None) -> Tensor:
-        """What the factors on units that are the same in every draw add to the covariance.
+    def add_own(self, total: Tensor, effect: Tensor, spread: Tensor, second: Tensor | None) -> None:
+        """Add to the covariance what factors on units do that are the same in every draw.
 
         Parameters
         ----------
+        total : Tensor of shape (rows, n_directions, n_directions)
         effect : Tensor
             By `effect`.
         spread : Tensor
             Of the units, by `spread`.
         second : Tensor or None
             As for `effect`.
-
-        Returns
-        -------
-        Tensor of shape (rows, n_directions, n_directions)
         """
-        total = summed(effect, effect)
+        add_products(total, (effect, effect))
         if second is not None and not self.two_valued:
-            bent = second * (spread * self.rest.sqrt()).unsqueeze(1)
-            total += summed(bent, bent)
-        return total
+            bent = second * (spread * self.rest_bend).unsqueeze(1)
+            add_products(total, (bent, bent))
 
-    def contribution_of_random(
-        self, units: Units, spread: Tensor, first: Tensor, second: Tensor | None
-    ) -> Tensor:
-        """The same of units that are random: of the factors, and of the units' residuals."""
-        left = first * unexplained(spread, units.noise).unsqueeze(1)
+    def add_own_of_random(
+        self, total: Tensor, units: Units, rest: Tensor, first: Tensor, second: Tensor | None
+    ) -> None:
+        """The same of units that are random: of the factors, and of the units' residuals.
+
+        Parameters
+        ----------
+        rest : Tensor of shape (rows, n_in)
+            The units' spread but for what is explained (`unexplained`).
+        """
+        left = first * rest.unsqueeze(1)
         if second is None or self.alpha is None:
-            return summed(left, first)
+            add_products(total, (left, first))
+            return
         third = units.third()
-        fourth = (
-            units.fourth(third)
-            .mul_((self.tilt.square() + self.rest) * self.alpha.square())
-            .unsqueeze(1)
-        )
-        third = (third * (self.third / 2)).unsqueeze(1)
+        fourth = units.fourth(third).mul_(self.square_bend).unsqueeze(1)
+        third = (third * self.slope_bend).unsqueeze(1)
         left.addcmul_(second, third)
         right = torch.mul(first, third).addcmul_(second, fourth)
-        return summed(left, first).add_(summed(right, second))
+        add_products(total, (left, first), (right, second))
 
     def back(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to the units times the factors, from those to the sums."""
+        """Derivatives with respect to what the map reads, from those to its sums.
+
+        The first ones with respect to the units times the factors, the second ones to the units.
+        """
         first = torch.matmul(first, self.weight.T)
         return first, None if second is None else torch.matmul(second, self.second.T)
 
     def through(
         self, noise: Noise, first: Tensor, second: Tensor | None, curved: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is activated, from those to what this map reads."""
-        curvature = None
-        if curved:
-            curvature = first * noise.curvature.unsqueeze(1)
-            if second is not None:
-                factor = noise.squared_slope
-                if self.alpha is not None:
-                    factor = factor * (1 + self.alpha)
-                curvature.addcmul_(second, factor.unsqueeze(1))
-        return first * noise.slope.unsqueeze(1), curvature
+        """Derivatives with respect to what is activated, from those to what this map reads.
+
+        The second ones are overwritten.
+        """
+        if second is not None:
+            second.mul_(noise.squared_slope.unsqueeze(1))
+            second.addcmul_(first, noise.curvature.unsqueeze(1))
+        elif curved:
+            second = first * noise.curvature.unsqueeze(1)
+        return first * noise.slope.unsqueeze(1), second
 
 
 def unexplained(spread: Tensor, noise: Noise | None) -> Tensor:
-    """The part of the units' spread that no straight line in the sums before them explains."""
-    return spread if noise is None else (spread - noise.explained).clamp_min_(0)
+    """The part of the units' spread that no straight line in the sums before them explains.
+
+    It takes the place of the spread.
+    """
+    return spread if noise is None else spread.sub_(noise.explained).clamp_min_(0)
 
 
-def summed(left: Tensor, right: Tensor) -> Tensor:
-    """Sums over units of products of ``(rows, n, units)``: ``(rows, n, n)``."""
-    if left.shape[1] == 1:
-        return torch.linalg.vecdot(left, right).unsqueeze(-1)
-    return torch.bmm(left, right.mT)
+def add_products(total: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
+    """Add sums over units of products of ``(rows, n, units)`` to a total ``(rows, n, n)``."""
+    if total.shape[1] > 1:
+        for left, right in pairs:
+            total.baddbmm_(left, right.mT)
+        return
+    (left, right), *others = pairs
+    products = left * right
+    for left, right in others:
+        products.addcmul_(left, right)
+    total += products.sum(-1, keepdim=True)
 
 
 class Normalized:
@@ -242,14 +282,16 @@ class Passed(NamedTuple):
     layer : MomentMap
     units : Units
         What it read.
-    spread, own : Tensor or None
-        By `MomentMap.spread` and `MomentMap.own_variance`.
+    rest : Tensor or None
+        The part of its units' spread (`MomentMap.spread`) that nothing before explains.
+    own : Tensor or None
+        By `MomentMap.own_variance`.
     norm : Normalized or None
         Behind it.
     """
 
     layer: MomentMap
     units: Units
-    spread: Tensor | None
+    rest: Tensor | None
     own: Tensor | None
     norm: Normalized | None

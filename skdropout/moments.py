@@ -14,12 +14,13 @@ from torch import Tensor
 
 from .activated import ACTIVATED, without_noise
 from .gaussian_outputs import GaussianOutputs
-from .moment_maps import MomentMap, Normalized, Passed, summed, unexplained
+from .moment_maps import MomentMap, Normalized, Passed, add_products, unexplained
 from .network import ACTIVATIONS, MomentStack
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
-_CHUNK_BYTES = 2**18
+# With a quarter of it starting operations takes longer than a nearer cache saves.
+_CHUNK_BYTES = 2**19
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
 # Directions of the outputs up to which the curvature is followed, which doubles the way back.
@@ -30,6 +31,11 @@ _LEAST_SKEWED = 3
 _GROUP_BYTES = 2**20
 # What such a result has per output and row: about as many points stand for a Gaussian.
 _POINTS = 64
+# Memory is taken and given back chunk by chunk, and new pages each time cost as much as what is
+# computed on them. glibc keeps freed memory up to twice the largest block that it has seen freed,
+# if that has less than 32 MiB, so one of this size is taken and freed first. Nothing is written to
+# it, and other allocators do not mind.
+_KEPT_BYTES = 31 * 2**20
 
 
 def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
@@ -48,10 +54,12 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     outputs : list of GaussianOutputs, one per member
         What a row gets does not depend on the rows beside it.
     """
+    if x.device.type == "cpu":
+        torch.empty(_KEPT_BYTES, dtype=torch.uint8)
     members = [_Member(stack, index, x.dtype) for index in range(stack.n_members)]
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
     n_directions = len(members[0].bias)
-    plenty = 1 if x.device.type == "cpu" else 2**8
+    plenty = 1 if x.device.type == "cpu" else 2**7
     row_bytes = n_directions * x.element_size()
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
     group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
@@ -96,7 +104,7 @@ class _Member:
         )
         # Deeper networks need a second way forward for it, and that for each direction.
         self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
-        self.first = self.weight.T
+        self.first = self.weight.T.contiguous()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
@@ -123,15 +131,17 @@ class _Member:
             if layer.norm is not None:
                 norm = Normalized(*layer.norm, mean, variance)
                 mean, variance = norm.mean, norm.variance
-            passed.append(Passed(layer, units, spread, own, norm))
+            rest = None if spread is None else unexplained(spread, units.noise)
+            passed.append(Passed(layer, units, rest, own, norm))
             if variance is None:
                 units = without_noise(self.function(mean))
             else:
                 units = self.activated(mean, variance)
-        own = self.last.own_variance(units)
-        passed.append(Passed(self.last, units, self.last.spread(units), own, None))
+        spread, own = self.last.spread(units), self.last.own_variance(units)
+        rest = None if spread is None else unexplained(spread, units.noise)
+        passed.append(Passed(self.last, units, rest, own, None))
         mean = torch.addmm(self.bias, units.mean, self.weight)
-        if self.skewed_sums and passed[-2].spread is not None:
+        if self.skewed_sums and passed[-2].rest is not None:
             assert variance is not None, "factors are noise"
             assert units.noise is not None, "factors are noise"
             third = passed[-2].layer.skewed_sums(passed[-2].units, variance)
@@ -148,10 +158,10 @@ class _Member:
         if last.own is not None:
             total.addmm_(last.own, self.own_pairs)
         effect, first = None, self.first.unsqueeze(0)
-        if last.spread is not None:
-            total.addmm_(unexplained(last.spread, last.units.noise), self.pairs)
+        if last.rest is not None:
+            total.addmm_(last.rest, self.pairs)
             if self.skewed and last.units.noise is None:
-                effect = self.last.effect(last.units, first, None)
+                effect = first * self.last.scaled(last.units).unsqueeze(1)
         total = total.view(n_rows, *[len(self.bias)] * 2)
         sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
         if last.units.noise is not None:
@@ -163,15 +173,15 @@ class _Member:
         first, second = sources[0].first, None
         for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
             sums, first, second = self._back(above, below, first, second)
-            layer, units, spread, own, _ = below
+            layer, units, rest, own, _ = below
             if own is not None:
-                total += summed(sums * own.unsqueeze(1), sums)
+                add_products(total, (sums * own.unsqueeze(1), sums))
             effect = None
-            if spread is not None and units.noise is None:
+            if rest is not None and units.noise is None:
                 effect = layer.effect(units, first, second)
-                total += layer.contribution(effect, spread, second)
-            elif spread is not None:
-                total += layer.contribution_of_random(units, spread, first, second)
+                layer.add_own(total, effect, rest, second)
+            elif rest is not None:
+                layer.add_own_of_random(total, units, rest, first, second)
             sources.append(Source(below, first, effect, sums))
             if units.noise is None:
                 break

@@ -384,6 +384,20 @@ def test_points_have_the_mean_and_the_covariance(n_raw):
     )
 
 
+@pytest.mark.parametrize("skewed", [False, True])
+def test_outputs_of_value_zero_are_added_behind(skewed):
+    """The last class's log odds against itself, which change nothing about the others."""
+    mean, covariance = map(torch.from_numpy, _gaussian_logits(3))
+    third = 0.3 * covariance.diagonal(dim1=1, dim2=2) ** 1.5 if skewed else None
+    outputs = GaussianOutputs(mean, covariance, third)
+    (points,), _ = as_points([outputs])
+    (more,), _ = as_points([outputs], n_zeros=1)
+    np.testing.assert_allclose(more[..., :3], points, rtol=1e-12, atol=1e-14)
+    assert not more[..., 3:].any()
+    assert more.shape[2] == 4
+    np.testing.assert_allclose(points.mean(0), mean, rtol=1e-12, atol=1e-12)
+
+
 def test_points_are_always_the_same_and_nobody_can_change_them():
     assert standard_points(3) is standard_points(3)
     with pytest.raises(ValueError, match="read-only"):
