@@ -19,8 +19,7 @@ from .network import ACTIVATIONS, MomentStack
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
-# With a quarter of it starting operations takes longer than a nearer cache saves.
-_CHUNK_BYTES = 2**19
+_CHUNK_BYTES = 2**18
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
 # Directions of the outputs up to which the curvature is followed, which doubles the way back.
@@ -31,11 +30,6 @@ _LEAST_SKEWED = 3
 _GROUP_BYTES = 2**20
 # What such a result has per output and row: about as many points stand for a Gaussian.
 _POINTS = 64
-# Memory is taken and given back chunk by chunk, and new pages each time cost as much as what is
-# computed on them. glibc keeps freed memory up to twice the largest block that it has seen freed,
-# if that has less than 32 MiB, so one of this size is taken and freed first. Nothing is written to
-# it, and other allocators do not mind.
-_KEPT_BYTES = 31 * 2**20
 
 
 def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
@@ -54,12 +48,10 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     outputs : list of GaussianOutputs, one per member
         What a row gets does not depend on the rows beside it.
     """
-    if x.device.type == "cpu":
-        torch.empty(_KEPT_BYTES, dtype=torch.uint8)
     members = [_Member(stack, index, x.dtype) for index in range(stack.n_members)]
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
     n_directions = len(members[0].bias)
-    plenty = 1 if x.device.type == "cpu" else 2**7
+    plenty = 1 if x.device.type == "cpu" else 2**8
     row_bytes = n_directions * x.element_size()
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
     group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
