@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
@@ -174,7 +173,7 @@ GRID = {
 
 
 def search_and_score(folder: Path, table_name: str, split: int) -> dict[str, Any]:
-    """Scores of the best of `GRID` by its log density in 5-fold cross-validation.
+    """Scores of the best of `GRID` by its log density on the last fifth of the training rows.
 
     The candidates are not calibrated, which would train six times as many networks.
     """
@@ -183,11 +182,12 @@ def search_and_score(folder: Path, table_name: str, split: int) -> dict[str, Any
     scaler = StandardScaler().fit(table.X[train])
     X, X_test = scaler.transform(table.X[train]), scaler.transform(table.X[test])
     y, y_test = table.y[train].astype(float), table.y[test].astype(float)
+    n_fit = int(0.8 * len(train))
     search = BatchedGridSearchCV(
         DropoutMLPRegressor(calibrate=False, random_state=split),
         GRID,
         scoring=log_predictive_density_scorer,
-        cv=KFold(5, shuffle=True, random_state=split),
+        cv=[(np.arange(n_fit), np.arange(n_fit, len(train)))],
         refit=False,
     )
     with warnings.catch_warnings():
