@@ -32,6 +32,16 @@ class FlatParameters:
             parameter.grad = gradient.view(parameter.shape)
         self.shapes = [parameter.shape for _, parameter in named]
 
+    def give_back(self, module: Stack) -> None:
+        """Let the module's parameters have memory of their own again, and no gradients.
+
+        A view is pickled with all of the memory that it is a part of.
+        """
+        self.values.grad = None
+        for parameter in module.parameters():
+            parameter.data = parameter.detach().clone()
+            parameter.grad = None
+
     def by_member(self, factors: Tensor) -> Tensor:
         """One factor per member laid out so that it multiplies `gradient`."""
         if len(factors) == 1:

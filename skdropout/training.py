@@ -121,6 +121,7 @@ class DropoutNet(SteppingNet):
         if self.whole_ is not None:
             self._hand_in(np.ones(len(self.living_), dtype=bool))
             self._work_on(self.whole_)
+        self.flat_.give_back(self.module_)
         del self.flat_, self.backprop_, self.elastic_net_, self.by_ratio_, self.blocks_, self.whole_
         return self
 

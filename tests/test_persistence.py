@@ -113,3 +113,10 @@ def test_a_clone_has_the_parameters_and_no_fit(estimator_class, data):
     assert repr(copy_) == repr(model)
     assert copy_.dropout is not model.dropout
     np.testing.assert_array_equal(copy_.fit(*data).predict(data[0]), model.predict(data[0]))
+
+
+def test_a_pickle_does_not_grow_with_the_number_of_layers(estimator_class, data):
+    model = quick(estimator_class, hidden_layer_sizes=(150,) * 5, calibrate=False).fit(*data)
+    size = sum(4 * parameter.numel() for parameter in model.net_.module_.parameters())
+    # skorch stores the module twice, and Adam has two moments beside a copy of its own.
+    assert len(pickle.dumps(model)) < 6 * size
