@@ -19,9 +19,10 @@ from ._calibration import CalibratedInFit
 from ._device import resolve_device
 from ._random import new_seed
 from ._rounds import fixed_draws
+from .arrays import as_tensor
 from .likelihood import Likelihood
 from .network import Architecture, Member
-from .rows import Rows, as_tensor
+from .rows import Rows
 from .stacking import Job, train_net
 from .steps import Plan
 from .training import DropoutNet, NonFiniteLossError

@@ -17,10 +17,10 @@ from torch import Tensor
 from ._random import local_random_state, new_seed
 from ._rounds import Rounds, needed_draws
 from ._settings import Settings
+from .arrays import as_tensor
 from .draws import evaluate
 from .moments import propagate
 from .network import MomentStack, PlainStack, Stack
-from .rows import as_tensor
 from .training import DropoutNet
 from .uncertainty import Uncertainty
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from ._base import DropoutMLP
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
+from .arrays import as_tensor
 from .likelihood import mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
-from .rows import as_tensor
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 
 _MEASURES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}

@@ -277,17 +277,16 @@ class _RectifiedMap(_MultiplicativeMap):
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
         if not self.noisy:
             return None
-        if self.single:
-            return self.masks(n_rows, source)
         # Members that share bits and the rate share a mask, which is made once. Parts of a block
         # have other sources, but the same streams.
         if self.shared is None:
             self.shared = self.kinds(source)
-        one, kind = self.shared
+        (one, kind), shape = self.shared, (n_rows, self.linear.weight.shape[1])
+        out = self.scratch("kinds", self.weight, len(one), *shape)
         if len(one) == len(kind):
-            return self.masks(n_rows, source)
-        masks = self.masks(n_rows, source, one)
-        out = self.scratch("masks", masks, len(kind), *masks.shape[1:])
+            return self.masks(n_rows, source, out=out)
+        masks = self.masks(n_rows, source, one, out)
+        out = self.scratch("masks", self.weight, len(kind), *shape)
         return torch.index_select(masks, 0, kind, out=out)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:

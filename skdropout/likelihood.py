@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, Poisson
 
+from .arrays import PickledAsArrays
 
-class Likelihood(nn.Module, ABC):
+
+class Likelihood(PickledAsArrays, ABC):
     """The distribution of a target given the raw outputs of a stack.
 
     Attributes

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .arrays import PickledAsArrays
 from .families import (
     Family,
     LinearMoments,
@@ -183,7 +184,7 @@ class MomentStack:
         return self.layers[0].linear.weight.shape[0]
 
 
-class Stack(nn.Module):
+class Stack(PickledAsArrays):
     """Networks side by side: every tensor has a leading member axis.
 
     Order in a hidden layer: linear, normalization, activation, dropout. The dropout belongs to

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arrays import PickledAsArrays
 from .families import LinearMoments, PlainLinear
 
 EPSILON = 1e-5
@@ -24,7 +25,7 @@ class PlainLayerNorm:
     shift: Tensor
 
 
-class Normalization(nn.Module, ABC):
+class Normalization(PickledAsArrays, ABC):
     """Normalization of the units of one layer, for every member of a stack.
 
     Parameters

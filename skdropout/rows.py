@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .arrays import as_array, as_tensor
 from .families import NoiseSource, kinds_of
 from .scratch import Scratch
-
-
-def as_tensor(values: np.ndarray) -> Tensor:
-    """A tensor over the same memory, where that is possible."""
-    # Nothing writes to it, but torch warns about arrays that cannot be written to, such as
-    # joblib's memory maps.
-    values = np.ascontiguousarray(values)
-    return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
 class Rows(Dataset):
@@ -71,6 +63,13 @@ class Rows(Dataset):
         if self.weight is not None and other.weight is not None:
             pairs.append((self.weight, other.weight))
         return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+    def __getstate__(self) -> dict:
+        # As arrays, which joblib maps into the memory of other processes where they are large.
+        return {k: None if v is None else as_array(v) for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({k: None if v is None else as_tensor(v) for k, v in state.items()})
 
     def __len__(self) -> int:
         """How many a member has, at most."""

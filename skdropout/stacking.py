@@ -169,6 +169,8 @@ class TrainedStack:
             extra = dict(callbacks)
             for kept in (self.net.callbacks, self.net.callbacks_):
                 kept[:] = [entry for entry in kept if entry[0] not in extra]
+            # Each job's will start anew; this one's state is twice as large as the networks.
+            self.net.initialize_optimizer()
 
     def __len__(self) -> int:
         return len(self.slices)

@@ -95,7 +95,7 @@ class SteppingNet(NeuralNet):
         return replace(first, learning_rate_init=max(p.learning_rate_init for p in self.plans))
 
     def initialize_optimizer(self, triggered_directly: None = None) -> SteppingNet:
-        plan, values = self.plan, FlatParameters(self.module_).values
+        plan, values = self.plan, nothing_to_optimize(self.device)
         if plan.solver == "adam":
             self.optimizer_: torch.optim.Optimizer = torch.optim.Adam(
                 [values],
@@ -118,18 +118,22 @@ class SteppingNet(NeuralNet):
 
     def _lay_out(self, flat: FlatParameters, optimizer_state: dict | None) -> None:
         """Let the optimizer and everything that computes gradients work on these parameters."""
-        (group,) = self.optimizer_.param_groups
-        (before,) = group["params"]
-        had = self.optimizer_.state.pop(before, None)
-        if state := had if optimizer_state is None else optimizer_state:
-            self.optimizer_.state[flat.values] = state
-        group["params"] = [flat.values]
+        self._optimize(flat.values, optimizer_state)
         self.flat_, stack = flat, self.module_
         self.backprop_ = Backprop(stack) if Backprop.supports(stack) else None
         plans = [self.plans[member] for member in self.living_.tolist()]
         alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
         self.elastic_net_ = ElasticNet(alphas, l1_ratios, flat)
         self._lay_out_steps()
+
+    def _optimize(self, values: torch.nn.Parameter, state: dict | None = None) -> None:
+        """Let the optimizer work on other values, with its state, if that is not another one."""
+        (group,) = self.optimizer_.param_groups
+        (before,) = group["params"]
+        had = self.optimizer_.state.pop(before, None)
+        if state := had if state is None else state:
+            self.optimizer_.state[values] = state
+        group["params"] = [values]
 
     def _lay_out_steps(self) -> None:
         ratios = self.step_ratios_[self.living_]
@@ -338,6 +342,11 @@ class SteppingNet(NeuralNet):
         for linear in self.module_.linears:
             linear.add_kl_gradient(self.kl_factors_, self.noise_)
         return raw.detach()
+
+
+def nothing_to_optimize(device: str) -> torch.nn.Parameter:
+    """What an optimizer has between trainings, in the place of parameters and their copies."""
+    return torch.nn.Parameter(torch.empty(0, device=device))
 
 
 def listens_to_batches(callback: Callback) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer
+from skorch.utils import get_map_location
 from torch import Tensor
 
+from .arrays import as_array, as_tensor
 from .families import NoiseSource, select_members
 from .flat_parameters import FlatParameters
 from .histories import means_by_member, select_history
@@ -20,8 +22,15 @@ from .leaving import Moving, mask_of
 from .likelihood import Likelihood
 from .network import Stack
 from .rows import Rows, join_rows
-from .steps import Plan, SteppingNet, listens_to_batches
+from .steps import Plan, SteppingNet, listens_to_batches, nothing_to_optimize
 from .validation import member_scores
+
+
+# What there is only while a net is trained.
+_IN_TRAINING = (
+    *("flat_", "backprop_", "elastic_net_", "by_ratio_", "blocks_", "whole_"),
+    *("latest_", "counting_", "kl_factors_", "gradient_scale_"),
+)
 
 
 class NonFiniteLossError(ValueError):
@@ -121,9 +130,15 @@ class DropoutNet(SteppingNet):
         if self.whole_ is not None:
             self._hand_in(np.ones(len(self.living_), dtype=bool))
             self._work_on(self.whole_)
-        self.flat_.give_back(self.module_)
-        del self.flat_, self.backprop_, self.elastic_net_, self.by_ratio_, self.blocks_, self.whole_
+        self._put_away()
         return self
+
+    def _put_away(self) -> None:
+        """Keep nothing that only training needs."""
+        self.flat_.give_back(self.module_)
+        self._optimize(nothing_to_optimize(self.device))
+        for name in _IN_TRAINING:
+            vars(self).pop(name, None)
 
     # ---- members that leave ----------------------------------------------------------------
 
@@ -165,6 +180,41 @@ class DropoutNet(SteppingNet):
         assert self.whole_ is not None, "made when the first member left"
         own = mask_of(self.living_[leaving], len(self.n_epochs_))
         self.whole_.take(self._moving(), torch.from_numpy(leaving), own)
+
+    # ---- pickles -----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skorch stores module and criterion twice, and all tensors as torch does.
+        state = vars(self).copy()
+        for name in ("module", "criterion"):
+            if state[name] is state.get(f"{name}_"):
+                del state[name]
+        if optimizer := state.pop("optimizer_", None):
+            (group,) = optimizer.param_groups
+            (values,) = group["params"]
+            moments = optimizer.state.get(values, {})
+            state["optimizer_"] = (
+                {name: value for name, value in group.items() if name != "params"},
+                {name: as_array(v) if isinstance(v, Tensor) else v for name, v in moments.items()},
+            )
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("optimizer_", None)
+        vars(self).update(state)
+        self.device = self._check_device(self.device, get_map_location(self.device))
+        for name in ("module", "criterion"):
+            if name not in state:
+                vars(self)[name] = vars(self)[f"{name}_"].to(self.device)
+        if saved is not None:
+            self.initialize_optimizer()
+            (group,), moments = self.optimizer_.param_groups, self.optimizer_.state
+            group.update(saved[0])
+            if saved[1]:
+                moments[group["params"][0]] = {
+                    name: as_tensor(v).to(self.device) if isinstance(v, np.ndarray) else v
+                    for name, v in saved[1].items()
+                }
 
     # ---- members after training --------------------------------------------------------------
 

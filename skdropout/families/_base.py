@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import validate_parameter_constraints
 from torch import Tensor, nn
 
+from ..arrays import PickledAsArrays
 from ._noise import NoiseSource
 
 
@@ -84,7 +85,7 @@ class LinearMoments:
         return cls(plain.weight[:, 0], plain.bias[:, 0], **noise)  # type: ignore[arg-type]
 
 
-class NoisyLinear(nn.Module, ABC):
+class NoisyLinear(PickledAsArrays, ABC):
     """One linear map of every member of a stack, with a family's noise.
 
     Parameters

@@ -47,8 +47,24 @@ class BernoulliLinear(MultiplicativeLinear):
     def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
         return self.masks(n_rows, source)
 
-    def masks(self, n_rows: int, source: NoiseSource, some: Tensor | None = None) -> Tensor:
-        """`training_gain` of some members only: ``(those members, n_rows, n_in)``."""
+    def masks(
+        self,
+        n_rows: int,
+        source: NoiseSource,
+        some: Tensor | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """`training_gain` of some members only: ``(those members, n_rows, n_in)``.
+
+        Parameters
+        ----------
+        n_rows : int
+        source : NoiseSource
+        some : Tensor of int64, optional
+            By default all members.
+        out : Tensor of that shape, optional
+            Memory for it.
+        """
         bits = source.bits(n_rows, self.weight.shape[1], some=some)
         given = self.threshold, self.scale
         threshold, scale = given if some is None else (values[some] for values in given)
@@ -57,10 +73,9 @@ class BernoulliLinear(MultiplicativeLinear):
             # One block of bits for all: floats are compared faster, once they are floats.
             bits, threshold = bits.float(), threshold.float()
         # Writing the comparison straight into floats spares a slow conversion from bool.
-        keep = torch.empty(
-            members, *bits.shape[1:], dtype=self.weight.dtype, device=self.weight.device
-        )
-        return torch.ge(bits, threshold, out=keep).mul_(scale)
+        if out is None:
+            out = self.weight.new_empty(members, *bits.shape[1:])
+        return torch.ge(bits, threshold, out=out).mul_(scale)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         n_in = self.weight.shape[1]

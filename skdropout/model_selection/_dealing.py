@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..stacking import TrainedStack, take_net
+from ..stacking import Job, TrainedStack, take_net
 from ..training import DropoutNet, NonFiniteLossError
 from ._candidates import Prepared
 
@@ -25,7 +25,8 @@ class Take:
     def __init__(self, prepared: Prepared, trained: list[tuple[TrainedStack, int]]) -> None:
         self.estimator, self.network = prepared.estimator, prepared.network
         self.steps = getattr(self.estimator, "steps", None)
-        self.job, self.parts = prepared.job, prepared.parts
+        self.job: Job | None = prepared.job
+        self.n_rows, self.parts = len(prepared.job.rows), prepared.parts
         self.trained: list[tuple[TrainedStack, int]] | None = trained
         self.nets: list[DropoutNet | NonFiniteLossError] = []
 
@@ -38,10 +39,12 @@ class Take:
         net, *others = self._take()
         network, job = self.network, self.job
         if isinstance(net, NonFiniteLossError):
+            assert job is not None, "left behind only where training went well"
             raise ValueError(network._divergence(net, job.rows)) from net
-        network._accept(net, len(job.rows))
+        network._accept(net, self.n_rows)
         network._warn_if_unfinished(net)
-        network._set_calibration(job, self.parts, others)
+        if job is not None:
+            network._set_calibration(job, self.parts, others)
         return self.estimator
 
     def _take(self) -> list[DropoutNet | NonFiniteLossError]:
@@ -51,9 +54,10 @@ class Take:
         return self.nets
 
     def __getstate__(self) -> dict:
-        # Another process gets these networks, not their stacks.
-        self._take()
-        return vars(self).copy()
+        # Another process gets these networks, not their stacks, and rows only if it needs them.
+        well = not any(isinstance(net, NonFiniteLossError) for net in self._take())
+        job = None if well and not self.network.calibrate else self.job
+        return {**vars(self), "job": job}
 
 
 class Dealer:
