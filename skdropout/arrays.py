@@ -39,13 +39,13 @@ class PickledAsArrays(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        for name, values in self._parameters.items():
+        for name, values in state["_parameters"].items():
             self._parameters[name] = None if values is None else nn.Parameter(as_tensor(values))
-        for name, values in self._buffers.items():
+        for name, values in state["_buffers"].items():
             self._buffers[name] = None if values is None else as_tensor(values)
 
     def __copy__(self) -> Self:
         # Otherwise it would go by way of the arrays.
         other = object.__new__(type(self))
-        vars(other).update(vars(self))
+        other.__dict__.update(self.__dict__)
         return other

@@ -80,6 +80,7 @@ class SteppingNet(NeuralNet):
 
     module_: Any
     criterion_: Any
+    device: str
     plans: Sequence[Plan]
     living_: np.ndarray
     order_: NoiseSource
@@ -250,7 +251,8 @@ class SteppingNet(NeuralNet):
             return zip(parts, repeat(None, len(parts)), strict=True)
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         counting = self.blocks_.counting(index.shape[1])
-        if part >= index.shape[1] and counting is None:
+        # What little is left over is not worth a part of its own.
+        if 1.5 * part >= index.shape[1] and counting is None:
             rows = self.blocks_.take(x, index, self.backprop_.scratch)
             return self.backprop_.batches(rows, size, self.noise_)
         noise = BlockNoise(self.noise_, index.shape[1], counting)

@@ -25,7 +25,6 @@ from .rows import Rows, join_rows
 from .steps import Plan, SteppingNet, listens_to_batches, nothing_to_optimize
 from .validation import member_scores
 
-
 # What there is only while a net is trained.
 _IN_TRAINING = (
     *("flat_", "backprop_", "elastic_net_", "by_ratio_", "blocks_", "whole_"),
@@ -138,7 +137,7 @@ class DropoutNet(SteppingNet):
         self.flat_.give_back(self.module_)
         self._optimize(nothing_to_optimize(self.device))
         for name in _IN_TRAINING:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     # ---- members that leave ----------------------------------------------------------------
 
@@ -201,11 +200,11 @@ class DropoutNet(SteppingNet):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         saved = state.pop("optimizer_", None)
-        vars(self).update(state)
+        self.__dict__.update(state)
         self.device = self._check_device(self.device, get_map_location(self.device))
         for name in ("module", "criterion"):
             if name not in state:
-                vars(self)[name] = vars(self)[f"{name}_"].to(self.device)
+                self.__dict__[name] = self.__dict__[f"{name}_"].to(self.device)
         if saved is not None:
             self.initialize_optimizer()
             (group,), moments = self.optimizer_.param_groups, self.optimizer_.state

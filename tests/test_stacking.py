@@ -1,5 +1,6 @@
 """A member of a mixed stack trains as it would alone."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -241,6 +242,36 @@ def test_a_net_out_of_a_stack_of_unequal_members_trains_on(two_classes):
         _assert_equal(stacked.net_, alone.net_)
 
 
+@pytest.mark.parametrize("dropout", [None, *FAMILIES])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_stack_that_went_through_a_pickle(two_classes, dropout, normalization, early_stopping):
+    models = _models(
+        DropoutMLPRegressor,
+        dropout=dropout,
+        normalization=normalization,
+        early_stopping=early_stopping,
+    )
+    X, y = two_classes
+    trained = TrainedStack([model._job(X, y.astype(float)) for model in models])
+    sent = pickle.loads(pickle.dumps(trained))
+    assert len(sent) == len(trained) == len(models)
+    for number, model in enumerate(models):
+        here, there = trained[number], sent[number]
+        assert vars(here).keys() == vars(there).keys()
+        assert here.history == there.history
+        fitted = [clone(model).fit(X[:40], y[:40].astype(float)) for _ in range(2)]
+        for estimator, net in zip(fitted, (here, there), strict=True):
+            estimator._accept(net, len(X))
+            if not early_stopping:
+                estimator.partial_fit(X[:50], y[:50].astype(float))
+        (here, there) = (estimator.net_ for estimator in fitted)
+        for part in ("module_", "criterion_"):
+            expected = getattr(here, part).state_dict()
+            for name, values in getattr(there, part).state_dict().items():
+                torch.testing.assert_close(values, expected[name], rtol=0, atol=0)
+
+
 def test_what_cannot_share_a_stack(two_classes):
     X, y = two_classes
     apart = [
@@ -318,6 +349,18 @@ def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):
     n_batches = -(-108 // 32)
     assert sum(seen) == n_batches * sum(len(net.history) for net in nets)
     assert min(seen) < len(models)
+
+
+def test_streams_of_one_member_each_are_not_copied():
+    source = NoiseSource([7, 3, 5], torch.device("cpu"))
+    streams = source.stream_normal(4)
+    assert source.per_member(streams) is streams
+    for seed, own in zip([7, 3, 5], streams, strict=True):
+        alone = NoiseSource([seed], torch.device("cpu")).normal(4)
+        torch.testing.assert_close(own, alone[0], rtol=0, atol=0)
+    few = source.select([0, 2])
+    ahead = few.normal(4)
+    assert few.per_member(ahead) is ahead
 
 
 def test_noise_in_parts_is_the_noise_of_the_block():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -16,33 +17,48 @@ from ._progress import Progress
 # What a stack may move in one step: weights with their gradients and moments, activations and
 # noise. Measured: from about 6 MB on a member of a larger stack costs no less time.
 _STACK_BYTES = 2**24
+# A step of any stack takes besides as long as it takes to move so much.
+_STEP_BYTES = 2**21
 
 
-def member_bytes(job: Job) -> int:
-    """Bytes that a step of one member moves."""
+def step_bytes(job: Job) -> int:
+    """Bytes that a step of a job moves."""
     widths = job.architecture.widths
     n_weights = sum((a + 1) * b for a, b in itertools.pairwise(widths))
-    return 4 * (5 * n_weights + 4 * job.plan.batch_size * sum(widths))
+    return 4 * len(job.members) * (5 * n_weights + 4 * job.plan.batch_size * sum(widths))
 
 
 def cut(jobs: Sequence[Job], n_jobs: int) -> list[list[int]]:
-    """Positions of the jobs of each stack.
+    """Positions of the jobs of each stack, the most expensive stack first.
 
     Parameters
     ----------
     jobs : sequence of Job
     n_jobs : int
-        Processes: each gets a part of what could be one stack.
+        Processes. What all of them have to do is cut into equal shares, also where a group that
+        could be one stack lies in two of them.
     """
-    groups, stacks = positions_by_stack(jobs), []
+    groups = positions_by_stack(jobs)
+    share = sum(_cost(jobs, positions) for positions in groups) / n_jobs
+    stacks: list[list[int]] = []
+    past = 0.0
     for positions in groups:
-        first = jobs[positions[0]]
-        n_members = sum(len(jobs[position].members) for position in positions)
-        fewest = -(-n_members * member_bytes(first) // _STACK_BYTES)
-        n_stacks = min(len(positions), max(fewest, -(-n_jobs // len(groups))))
-        size = -(-len(positions) // n_stacks)
-        stacks += [positions[k : k + size] for k in range(0, len(positions), size)]
-    return stacks
+        sizes = np.array([step_bytes(jobs[position]) for position in positions])
+        own = sizes * (_cost(jobs, positions) / sizes.sum())
+        process = (past + own.cumsum() - own / 2) // share
+        past += own.sum()
+        for part in np.split(np.arange(len(own)), np.flatnonzero(np.diff(process)) + 1):
+            n_stacks = min(len(part), -(-int(sizes[part].sum()) // _STACK_BYTES))
+            for few in np.array_split(part, n_stacks):
+                stacks.append([positions[number] for number in few])
+    return sorted(stacks, key=lambda positions: -_cost(jobs, positions))
+
+
+def _cost(jobs: Sequence[Job], positions: list[int]) -> float:
+    """What the training of a stack costs at most, in bytes moved."""
+    some = [jobs[position] for position in positions]
+    n_steps = max(job.max_iter * -(-len(job.rows) // job.plan.batch_size) for job in some)
+    return float(n_steps * (_STEP_BYTES + sum(step_bytes(job) for job in some)))
 
 
 class Timed:
