@@ -184,7 +184,7 @@ class DropoutNet(SteppingNet):
 
     def __getstate__(self) -> dict[str, Any]:
         # skorch stores module and criterion twice, and all tensors as torch does.
-        state = vars(self).copy()
+        state = {name: value for name, value in vars(self).items() if name not in _IN_TRAINING}
         for name in ("module", "criterion"):
             if state[name] is state.get(f"{name}_"):
                 del state[name]
@@ -203,8 +203,8 @@ class DropoutNet(SteppingNet):
         self.__dict__.update(state)
         self.device = self._check_device(self.device, get_map_location(self.device))
         for name in ("module", "criterion"):
-            if name not in state:
-                self.__dict__[name] = self.__dict__[f"{name}_"].to(self.device)
+            if trained := state.get(f"{name}_"):
+                self.__dict__.setdefault(name, trained.to(self.device))
         if saved is not None:
             self.initialize_optimizer()
             (group,), moments = self.optimizer_.param_groups, self.optimizer_.state

@@ -2,6 +2,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier
 from skdropout.families import Gaussian
@@ -116,6 +118,22 @@ def test_a_clone_has_the_parameters_and_no_fit(estimator_class, data):
     assert repr(copy_) == repr(model)
     assert copy_.dropout is not model.dropout
     np.testing.assert_array_equal(copy_.fit(*data).predict(data[0]), model.predict(data[0]))
+
+
+class Keep(Callback):
+    """Keeps the net of each epoch."""
+
+    pickles: ClassVar[list[bytes]] = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.pickles.append(pickle.dumps(net))
+
+
+def test_a_net_can_be_pickled_while_it_is_trained(estimator_class, data):
+    model = quick(estimator_class, callbacks=[Keep], n_members=2, calibrate=False).fit(*data)
+    kept = pickle.loads(Keep.pickles[-1]).module_.state_dict()
+    for name, values in model.net_.module_.state_dict().items():
+        torch.testing.assert_close(kept[name], values, rtol=0, atol=0)
 
 
 def test_a_pickle_does_not_grow_with_the_number_of_layers(estimator_class, data):
