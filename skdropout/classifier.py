@@ -349,6 +349,6 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         cooled = [raw / temperature for raw in logits]
         return {
             "temperature": temperature,
-            **quality_of_logits("before", logits, targets),
-            **quality_of_logits("after", cooled, targets),
+            **quality_of_logits("before", logits, targets, weights),
+            **quality_of_logits("after", cooled, targets, weights),
         }
