@@ -20,7 +20,8 @@ from ._probabilities import ClassProbabilities
 from .calibration import quality_of_logits, temperature_of_logits
 from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
-from .network import MomentStack, Stack
+from .network import Stack
+from .plain import MomentStack
 
 
 @dataclass(eq=False, repr=False)
