@@ -20,7 +20,8 @@ from ._settings import Settings
 from .arrays import as_tensor
 from .draws import evaluate
 from .moments import propagate
-from .network import MomentStack, PlainStack, Stack
+from .network import Stack
+from .plain import MomentStack, PlainStack
 from .training import DropoutNet
 from .uncertainty import Uncertainty
 
