@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .activated import ACTIVATED, without_noise
 from .gaussian_outputs import GaussianOutputs
-from .moment_maps import MomentMap, Normalized, Passed, add_products, unexplained
+from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .network import ACTIVATIONS, MomentStack
+from .scratch import Scratch
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
@@ -97,11 +98,12 @@ class _Member:
         # Deeper networks need a second way forward for it, and that for each direction.
         self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
         self.first = self.weight.T.contiguous()
+        self.scratch = Scratch()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
             self.back, self.back_second = (
-                (self.weight.unsqueeze(2) * weight.T.unsqueeze(1)).flatten(1)
+                by_columns((self.weight.unsqueeze(2) * weight.T.unsqueeze(1)).flatten(1))
                 for weight in (hidden[-1].weight, hidden[-1].second)
             )
 
@@ -112,7 +114,7 @@ class _Member:
     def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         units, passed = without_noise(x), []
         for layer in self.hidden:
-            mean = torch.addmm(layer.bias, units.mean, layer.weight)
+            mean = torch.addmm(layer.bias, units.mean, layer.onward)
             spread, own = layer.spread(units), layer.own_variance(units)
             variance = own
             if spread is not None:
@@ -136,8 +138,8 @@ class _Member:
         if self.skewed_sums and passed[-2].rest is not None:
             assert variance is not None, "factors are noise"
             assert units.noise is not None, "factors are noise"
-            third = passed[-2].layer.skewed_sums(passed[-2].units, variance)
-            mean.addmm_(third.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
+            skewness = passed[-2].layer.skewness_of_sums(passed[-2].units, variance)
+            mean.addmm_(skewness.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
         covariance, sources = self._from_outputs(passed)
         if not self.skewed:
             return mean, covariance
@@ -153,7 +155,7 @@ class _Member:
         if last.rest is not None:
             total.addmm_(last.rest, self.pairs)
             if self.skewed and last.units.noise is None:
-                effect = first * self.last.scaled(last.units).unsqueeze(1)
+                effect = first * (last.units.mean * self.last.root).unsqueeze(1)
         total = total.view(n_rows, *[len(self.bias)] * 2)
         sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
         if last.units.noise is not None:
@@ -170,8 +172,7 @@ class _Member:
                 add_products(total, (sums * own.unsqueeze(1), sums))
             effect = None
             if rest is not None and units.noise is None:
-                effect = layer.effect(units, first, second)
-                layer.add_own(total, effect, rest, second)
+                effect = layer.add_own(total, units, first, second)
             elif rest is not None:
                 layer.add_own_of_random(total, units, rest, first, second)
             sources.append(Source(below, first, effect, sums))
@@ -193,15 +194,19 @@ class _Member:
         assert noise is not None, "asked for only where something is random"
         if above.layer is self.last and below.norm is None and below.own is None:
             # One product for all directions, and nothing that has rows, directions and units.
-            shape = len(noise.slope), len(self.bias), -1
-            ahead = (noise.slope @ self.back).view(shape)
+            ahead = self._ahead("first", noise.slope, self.back)
             if self.curved:
-                second = (noise.curvature @ self.back_second).view(shape)
+                second = self._ahead("second", noise.curvature, self.back_second)
             return first, ahead, second
         sums, second = above.layer.through(noise, first, second, self.curved)
         if below.norm is not None:
             sums, second = below.norm.backward(sums, second)
         return sums, *below.layer.back(sums, second)
+
+    def _ahead(self, use: str, slopes: Tensor, back: Tensor) -> Tensor:
+        # The largest of all intermediate results comes into the same memory for each chunk.
+        out = self.scratch(use, slopes, len(slopes), back.shape[1])
+        return torch.mm(slopes, back, out=out).view(len(slopes), len(self.bias), -1)
 
 
 def _pairs(first: Tensor) -> Tensor:

@@ -212,10 +212,12 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     )
     stack, X = model.fit(X, y).net_.module_, X[:30]
     with_curvature, _ = _errors(stack, X)
-    effect = MomentMap.effect
-    monkeypatch.setattr(
-        MomentMap, "effect", lambda self, units, first, second: effect(self, units, first, None)
-    )
+    add_own = MomentMap.add_own
+
+    def without_second(self, total, units, first, second):
+        return add_own(self, total, units, first, None)
+
+    monkeypatch.setattr(MomentMap, "add_own", without_second)
     without, _ = _errors(stack, X)
     assert without > 2 * with_curvature
 
@@ -292,9 +294,9 @@ def test_the_skewness_of_sums_is_that_of_independent_factors():
     centred = outputs - np.einsum("s,snk->nk", shares, outputs)
     hidden, last = (MomentMap(layer, 0, torch.float64) for layer in stack.moments().layers)
     h = torch.relu(torch.as_tensor(ROWS) @ hidden.weight + hidden.bias).detach()
-    variance = torch.from_numpy(np.einsum("s,snk->nk", shares, centred**2))
-    ours = last.skewed_sums(without_noise(h), variance).detach()
-    expected = np.einsum("s,snk->nk", shares, centred**3)
+    variance = np.einsum("s,snk->nk", shares, centred**2)
+    ours = last.skewness_of_sums(without_noise(h), torch.from_numpy(variance)).detach()
+    expected = np.einsum("s,snk->nk", shares, centred**3) / variance**1.5
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
 
