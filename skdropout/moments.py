@@ -16,7 +16,6 @@ from .activated import ACTIVATED, without_noise
 from .gaussian_outputs import GaussianOutputs
 from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .network import ACTIVATIONS, MomentStack
-from .scratch import Scratch
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
@@ -98,7 +97,6 @@ class _Member:
         # Deeper networks need a second way forward for it, and that for each direction.
         self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
         self.first = self.weight.T.contiguous()
-        self.scratch = Scratch()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
@@ -194,19 +192,15 @@ class _Member:
         assert noise is not None, "asked for only where something is random"
         if above.layer is self.last and below.norm is None and below.own is None:
             # One product for all directions, and nothing that has rows, directions and units.
-            ahead = self._ahead("first", noise.slope, self.back)
+            shape = len(noise.slope), len(self.bias), -1
+            ahead = (noise.slope @ self.back).view(shape)
             if self.curved:
-                second = self._ahead("second", noise.curvature, self.back_second)
+                second = (noise.curvature @ self.back_second).view(shape)
             return first, ahead, second
         sums, second = above.layer.through(noise, first, second, self.curved)
         if below.norm is not None:
             sums, second = below.norm.backward(sums, second)
         return sums, *below.layer.back(sums, second)
-
-    def _ahead(self, use: str, slopes: Tensor, back: Tensor) -> Tensor:
-        # The largest of all intermediate results comes into the same memory for each chunk.
-        out = self.scratch(use, slopes, len(slopes), back.shape[1])
-        return torch.mm(slopes, back, out=out).view(len(slopes), len(self.bias), -1)
 
 
 def _pairs(first: Tensor) -> Tensor:
