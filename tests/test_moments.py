@@ -386,6 +386,20 @@ def test_points_have_the_mean_and_the_covariance(n_raw):
     )
 
 
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_of_outputs_that_depend_on_each_other(dtype, size):
+    """Four outputs that move in two directions only, beside rows that move in all."""
+    _, covariance = _gaussian_logits(4)
+    root = np.random.default_rng(1).standard_normal((3, 4, 2))
+    covariance[::3] = root @ root.transpose(0, 2, 1)
+    covariance = (size**2 * covariance).astype(dtype)
+    points, _ = _of_points(np.zeros((8, 4), dtype), covariance)
+    ours = np.einsum("snk,snl->nkl", points, points) / len(points)
+    bound = 20 * np.finfo(dtype).eps ** 0.5 * np.abs(covariance).max((1, 2), keepdims=True)
+    assert (np.abs(ours - covariance) < bound).all()
+
+
 @pytest.mark.parametrize("skewed", [False, True])
 def test_outputs_of_value_zero_are_added_behind(skewed):
     """The last class's log odds against itself, which change nothing about the others."""
