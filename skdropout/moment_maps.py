@@ -177,11 +177,6 @@ class MomentMap:
         third = units.third()
         fourth = units.fourth(third).mul_(self.square_bend).unsqueeze(1)
         third = (third * self.slope_bend).unsqueeze(1)
-        if total.shape[1] == 1:
-            # The same sums with less memory.
-            terms = fourth.mul_(second).addcmul_(first, third, value=2).mul_(second)
-            total += terms.addcmul_(left, first).sum(-1, keepdim=True)
-            return
         left.addcmul_(second, third)
         right = torch.mul(first, third).addcmul_(second, fourth)
         add_products(total, (left, first), (right, second))
