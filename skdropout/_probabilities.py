@@ -16,6 +16,7 @@ from ._base import DropoutMLP
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
 from .arrays import as_tensor
+from .gaussian_outputs import GaussianOutputs
 from .likelihood import mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
@@ -276,7 +277,9 @@ class ClassProbabilities(DropoutMLP):
         """
         likelihood = self.net_.criterion_
         points, shares = self._points(raws)
-        members = [likelihood.probabilities(raw) for raw in points]
+        # Draws may be asked for again, but what stands for a Gaussian is made for this.
+        made = isinstance(raws[0], GaussianOutputs)
+        members = [likelihood.probabilities(raw, out=raw if made else None) for raw in points]
         return members[0] if len(members) == 1 else torch.cat(members), shares
 
     @staticmethod

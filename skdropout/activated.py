@@ -29,7 +29,8 @@ class Noise(NamedTuple):
     value_slope : Tensor
         Expectation of the activated value times the derivative.
     twist : callable
-        Returns the expectation of the third derivative.
+        Returns the expectation of the third derivative, times the cube of the standard deviation
+        of the input.
     """
 
     explained: Tensor
@@ -99,7 +100,7 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
 
     def twist() -> Tensor:
-        return torch.mul(mean, density).mul_(inverse).mul_(inverse).neg_()
+        return torch.mul(mean, density).mul_(variance).mul_(inverse).neg_()
 
     noise = Noise(spread_on.mul_(on), on, on, density, first, twist)
     return _by_recursion(mean, variance, first, second, noise)
@@ -140,7 +141,7 @@ def _by_quadrature(
         total = torch.zeros_like(mean)
         for value, share in values(mean, std):
             total.add_(derivatives(value)[2], alpha=share)
-        return total
+        return total.mul_(std.pow(3))
 
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()

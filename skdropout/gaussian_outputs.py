@@ -146,19 +146,29 @@ def standard_points(n_dimensions: int) -> np.ndarray:
 def _set_root(root: Tensor, covariance: Tensor) -> None:
     """Cholesky's factors of matrices ``(rows, n, n)``, some of which may be singular.
 
-    A column at a time for all rows: for a few outputs as fast as one row at a time, and directions
-    without variance can be left out.
-
     Parameters
     ----------
     root : Tensor of shape (n, n, rows)
         Zeros, which are overwritten. Columns first, then their entries.
     covariance : Tensor of shape (rows, n, n)
     """
+    factors, failed = torch.linalg.cholesky_ex(covariance)
+    root.copy_(factors.permute(2, 1, 0))
+    pivots, variances = (m.diagonal(dim1=1, dim2=2) for m in (factors, covariance))
+    smallest = torch.finfo(root.dtype).eps * 8 * variances.amax(1)
+    regular = (failed == 0) & (pivots.amin(1).square() > smallest)
+    singular = regular.logical_not().nonzero()[:, 0]
+    if len(singular):
+        root[:, :, singular] = _singular_root(covariance[singular], smallest[singular])
+
+
+def _singular_root(covariance: Tensor, smallest: Tensor) -> Tensor:
+    """Factors ``(n, n, rows)`` that leave out directions with no more variance than `smallest`."""
     rest = covariance.permute(1, 2, 0).contiguous()
-    smallest = torch.finfo(rest.dtype).eps * 8 * rest.diagonal().amax(1)
+    root = torch.zeros_like(rest)
     for k in range(len(rest)):
         pivot = rest[k, k]
         scale = torch.where(pivot > smallest, pivot.clamp_min(1e-37).rsqrt_(), 0.0)
         column = torch.mul(rest[k, k:], scale, out=root[k, k:])[1:]
         rest[k + 1 :, k + 1 :].addcmul_(column.unsqueeze(1), column, value=-1)
+    return root

@@ -13,6 +13,8 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 
 from .arrays import PickledAsArrays
 
+_LOG2_E = math.log2(math.e)
+
 
 class Likelihood(PickledAsArrays, ABC):
     """The distribution of a target given the raw outputs of a stack.
@@ -116,9 +118,9 @@ class BinaryLikelihood(_NothingClosedForm):
     def distribution(self, raw: Tensor, member: int) -> Bernoulli:
         return Bernoulli(logits=raw[..., 0], validate_args=False)
 
-    def probabilities(self, raw: Tensor) -> Tensor:
-        """Of the second class: ``(..., rows, 1)``."""
-        return raw.sigmoid()
+    def probabilities(self, raw: Tensor, out: Tensor | None = None) -> Tensor:
+        """Of the second class: ``(..., rows, 1)``. `out` is memory for them, or `raw` itself."""
+        return torch.sigmoid(raw, out=out)
 
 
 class CategoricalLikelihood(_NothingClosedForm):
@@ -144,11 +146,15 @@ class CategoricalLikelihood(_NothingClosedForm):
     def distribution(self, raw: Tensor, member: int) -> Categorical:
         return Categorical(logits=raw, validate_args=False)
 
-    def probabilities(self, raw: Tensor) -> Tensor:
-        """Of the classes: ``(..., rows, n_classes)``."""
-        # Measured: over a short last axis torch's softmax takes thirty times as long as with the
-        # rows last, where it works on many at once.
-        return raw.mT.softmax(-2).mT
+    def probabilities(self, raw: Tensor, out: Tensor | None = None) -> Tensor:
+        """Of the classes: ``(..., rows, n_classes)``. `out` is memory for them, or `raw` itself."""
+        # Measured: over a short last axis torch takes thirty times as long as with the rows last in
+        # memory, and its own softmax a third longer than powers of two.
+        logits = raw.mT.contiguous()
+        out = None if out is None else out.mT
+        powers = torch.sub(logits, logits.amax(-2, keepdim=True), out=out)
+        powers.mul_(_LOG2_E).exp2_()
+        return powers.div_(powers.sum(-2, keepdim=True)).mT
 
 
 class PoissonLikelihood(_NothingClosedForm):

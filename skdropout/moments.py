@@ -15,7 +15,7 @@ from torch import Tensor
 from .activated import ACTIVATED, without_noise
 from .activations import ACTIVATIONS
 from .gaussian_outputs import GaussianOutputs
-from .moment_maps import MomentMap, Normalized, Passed, add_products, unexplained
+from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .plain import MomentStack
 from .skewness import Source, third_moments
 
@@ -102,7 +102,7 @@ class _Member:
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
             self.back, self.back_second = (
-                (self.weight.unsqueeze(2) * weight.T.unsqueeze(1)).flatten(1)
+                by_columns((self.weight.unsqueeze(2) * weight.T.unsqueeze(1)).flatten(1))
                 for weight in (hidden[-1].weight, hidden[-1].second)
             )
 
@@ -113,7 +113,7 @@ class _Member:
     def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         units, passed = without_noise(x), []
         for layer in self.hidden:
-            mean = torch.addmm(layer.bias, units.mean, layer.weight)
+            mean = torch.addmm(layer.bias, units.mean, layer.onward)
             spread, own = layer.spread(units), layer.own_variance(units)
             variance = own
             if spread is not None:
@@ -137,8 +137,8 @@ class _Member:
         if self.skewed_sums and passed[-2].rest is not None:
             assert variance is not None, "factors are noise"
             assert units.noise is not None, "factors are noise"
-            third = passed[-2].layer.skewed_sums(passed[-2].units, variance)
-            mean.addmm_(third.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
+            skewness = passed[-2].layer.skewness_of_sums(passed[-2].units, variance)
+            mean.addmm_(skewness.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
         covariance, sources = self._from_outputs(passed)
         if not self.skewed:
             return mean, covariance
@@ -154,7 +154,7 @@ class _Member:
         if last.rest is not None:
             total.addmm_(last.rest, self.pairs)
             if self.skewed and last.units.noise is None:
-                effect = first * self.last.scaled(last.units).unsqueeze(1)
+                effect = first * (last.units.mean * self.last.root).unsqueeze(1)
         total = total.view(n_rows, *[len(self.bias)] * 2)
         sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
         if last.units.noise is not None:
@@ -171,8 +171,7 @@ class _Member:
                 add_products(total, (sums * own.unsqueeze(1), sums))
             effect = None
             if rest is not None and units.noise is None:
-                effect = layer.effect(units, first, second)
-                layer.add_own(total, effect, rest, second)
+                effect = layer.add_own(total, units, first, second)
             elif rest is not None:
                 layer.add_own_of_random(total, units, rest, first, second)
             sources.append(Source(below, first, effect, sums))

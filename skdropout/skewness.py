@@ -90,13 +90,13 @@ def _onward(source: Source, q: Tensor | None) -> Tensor | None:
     """Covariance of the outputs with the sums of a map, from that with those before its inputs."""
     layer, units, rest, own, norm = source.passed
     if source.effect is not None:
-        q = source.effect * layer.scaled(units).unsqueeze(1)
+        q = (source.effect * units.mean.unsqueeze(1)).mul_(layer.root)
     elif q is not None and units.noise is not None:
         q = q * units.noise.slope.unsqueeze(1)
         if rest is not None:
             q.addcmul_(rest.unsqueeze(1), source.first)
     if q is not None:
-        q = torch.matmul(q, layer.weight)
+        q = torch.matmul(q, layer.onward)
         if norm is not None:
             q = norm.forward(q)
     if own is None:

@@ -126,3 +126,19 @@ def test_extreme_logits_have_finite_losses():
     raw = torch.tensor([[[1e4], [-1e4]]])
     loss = BinaryLikelihood().loss(raw, torch.tensor([[0.0, 1.0]]))
     torch.testing.assert_close(loss, torch.tensor([[1e4, 1e4]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("likelihood", [BinaryLikelihood(), CategoricalLikelihood(4)])
+def test_probabilities_are_those_of_the_distribution(likelihood, dtype):
+    """Also far from zero, where exponentials overflow; memory is overwritten only where asked."""
+    generator = torch.Generator().manual_seed(0)
+    raw = torch.randn(5, ROWS, likelihood.n_raw, generator=generator, dtype=dtype) * 3
+    raw[0] *= 1e3
+    expected = likelihood.distribution(raw, 0).probs.view_as(raw)
+    before = raw.clone()
+    tolerance = {"rtol": 100 * torch.finfo(dtype).eps, "atol": 1e-30}
+    torch.testing.assert_close(likelihood.probabilities(raw), expected, **tolerance)
+    assert raw.equal(before)
+    torch.testing.assert_close(likelihood.probabilities(raw, out=raw), expected, **tolerance)
+    torch.testing.assert_close(raw, expected, **tolerance)

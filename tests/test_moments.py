@@ -212,10 +212,12 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
     )
     stack, X = model.fit(X, y).net_.module_, X[:30]
     with_curvature, _ = _errors(stack, X)
-    effect = MomentMap.effect
-    monkeypatch.setattr(
-        MomentMap, "effect", lambda self, units, first, second: effect(self, units, first, None)
-    )
+    add_own = MomentMap.add_own
+
+    def without_second(self, total, units, first, second):
+        return add_own(self, total, units, first, None)
+
+    monkeypatch.setattr(MomentMap, "add_own", without_second)
     without, _ = _errors(stack, X)
     assert without > 2 * with_curvature
 
@@ -292,9 +294,9 @@ def test_the_skewness_of_sums_is_that_of_independent_factors():
     centred = outputs - np.einsum("s,snk->nk", shares, outputs)
     hidden, last = (MomentMap(layer, 0, torch.float64) for layer in stack.moments().layers)
     h = torch.relu(torch.as_tensor(ROWS) @ hidden.weight + hidden.bias).detach()
-    variance = torch.from_numpy(np.einsum("s,snk->nk", shares, centred**2))
-    ours = last.skewed_sums(without_noise(h), variance).detach()
-    expected = np.einsum("s,snk->nk", shares, centred**3)
+    variance = np.einsum("s,snk->nk", shares, centred**2)
+    ours = last.skewness_of_sums(without_noise(h), torch.from_numpy(variance)).detach()
+    expected = np.einsum("s,snk->nk", shares, centred**3) / variance**1.5
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
 
@@ -382,6 +384,20 @@ def test_points_have_the_mean_and_the_covariance(n_raw):
     np.testing.assert_allclose(
         np.einsum("s,snk,snl->nkl", shares, centred, centred), covariance, rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_of_outputs_that_depend_on_each_other(dtype, size):
+    """Four outputs that move in two directions only, beside rows that move in all."""
+    _, covariance = _gaussian_logits(4)
+    root = np.random.default_rng(1).standard_normal((3, 4, 2))
+    covariance[::3] = root @ root.transpose(0, 2, 1)
+    covariance = (size**2 * covariance).astype(dtype)
+    points, _ = _of_points(np.zeros((8, 4), dtype), covariance)
+    ours = np.einsum("snk,snl->nkl", points, points) / len(points)
+    bound = 20 * np.finfo(dtype).eps ** 0.5 * np.abs(covariance).max((1, 2), keepdims=True)
+    assert (np.abs(ours - covariance) < bound).all()
 
 
 @pytest.mark.parametrize("skewed", [False, True])
