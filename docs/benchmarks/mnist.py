@@ -77,6 +77,13 @@ METHODS: dict[str, tuple[tuple[int, ...], Any, int, dict[str, Any]]] = {
         60,
         {"batch_size": 100, "learning_rate_init": 3e-3},
     ),
+    # The published prior and bound: the noise grows during the whole run and does not arrive.
+    "bayes-2x400-slow": (
+        (400, 400),
+        BayesByBackprop(noise_speed=0.28),
+        60,
+        {"batch_size": 100},
+    ),
     "bayes-2x400-short": (
         (400, 400),
         BayesByBackprop(prior_std=0.1, kl_weight=0.1, noise_speed=3.0),
