@@ -319,6 +319,7 @@ def table_of_runs(results: list[dict]) -> str:
         "CPU s per epoch",
         "100 draws of the test rows, s",
         "load",
+        "run on",
     ]
     rows = [
         [
@@ -330,6 +331,7 @@ def table_of_runs(results: list[dict]) -> str:
             f"{found['fit_cpu'] / found['epochs']:.1f}",
             f"{found['predict_seconds']:.0f}",
             "-".join(f"{load:.1f}" for load in found["loads"]),
+            found["date"],
         ]
         for found in results
     ]
