@@ -43,7 +43,7 @@ class VariationalGaussianLinear(MultiplicativeLinear):
         super().__init__(n_in, n_out, rates, families)
         start = np.asarray(rates, dtype=np.float64)
         most = np.exp([family.max_log_alpha for family in families])
-        columns = {
+        columns: dict[str, Sequence[float] | np.ndarray] = {
             "is_learned": [float(rate > 0) for rate in rates],
             "speed": [family.noise_speed for family in families],
             "most": most,
