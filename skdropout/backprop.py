@@ -24,6 +24,7 @@ from .families import (
     MultiplicativeLinear,
     NoiseSource,
     NoisyLinear,
+    VariationalGaussianLinear,
     WeightPosteriorLinear,
 )
 from .families._posterior import TINY
@@ -301,6 +302,41 @@ class _RectifiedMap(_MultiplicativeMap):
         return self.plain_gradient_of_inputs(gradient)
 
 
+class _LearnedGainMap(_Map):
+    """Inputs times ``1 + std normal``, where each input's std is learned."""
+
+    def __init__(self, linear: VariationalGaussianLinear) -> None:
+        super().__init__(linear)
+        assert linear.noise is not None, "without noise it is a `_MultiplicativeMap`"
+        self.linear, self.n_in = linear, linear.weight.shape[1]
+        self.noise_gradient = self.lean(linear.noise.grad)
+        self.on_inputs = self.weight
+
+    def noise(self, n_rows: int, source: NoiseSource) -> Tensor:
+        return source.normal(n_rows, self.n_in)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
+        assert noise is not None
+        std, slope = map(self.lean, self.linear.std_and_slope())
+        gain = torch.addcmul(torch.ones_like(std), noise, std)
+        inputs = x * gain
+        return self.plain(inputs), (inputs, gain, noise, slope)
+
+    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
+        inputs, _, noise, slope = kept
+        self.set_gradients(inputs, gradient)
+        self.on_inputs = self.plain_gradient_of_inputs(gradient)
+        on_std = (self.on_inputs * x).mul_(noise)
+        torch.sum(on_std, -2, keepdim=True, out=self.noise_gradient)
+        self.noise_gradient.mul_(slope)
+
+    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
+        return self.on_inputs.mul_(kept[1])
+
+    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+        self.linear.add_kl_gradient(factors, source)
+
+
 class _PosteriorMap(_Map):
     """Gaussian weights, by local reparameterization: ``x @ weight + sqrt(x^2 @ sigma2) normal``.
 
@@ -354,6 +390,8 @@ def _map_class(linear: NoisyLinear) -> type[_Map] | None:
     """What trains a map; None for autograd."""
     if isinstance(linear, WeightPosteriorLinear):
         return _PosteriorMap
+    if isinstance(linear, VariationalGaussianLinear):
+        return _LearnedGainMap if linear.noisy else _MultiplicativeMap
     if isinstance(linear, MultiplicativeLinear) and not linear.learned:
         return _MultiplicativeMap
     return None

@@ -41,13 +41,14 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
     dropout : str, Family or None, default="bernoulli"
         Kind of noise, a name or an object of `skdropout.families`. "bernoulli" switches units off;
         "gaussian" multiplies them by normal noise of the same mean and variance; "concrete" learns
-        the rate of each layer; "variational" and "bayes_by_backprop" learn a distribution of each
-        weight. None is no noise, uncertainty then needs ``n_members > 1``. An object carries
-        parameters of its own, which appear in `get_params` as ``dropout__...``.
+        the rate of each layer, "variational_gaussian" the noise of each unit; "variational" and
+        "bayes_by_backprop" learn a distribution of each weight. None is no noise, uncertainty then
+        needs ``n_members > 1``. An object carries parameters of its own, which appear in
+        `get_params` as ``dropout__...``.
     dropout_rate : float or array-like of shape (n_layers - 2,), default=0.2
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
-        "variational" it is where learning starts; "bayes_by_backprop" does not use it.
+        the variational families it is where learning starts; "bayes_by_backprop" does not use it.
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
     n_draws : int or "auto", default=100

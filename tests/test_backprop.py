@@ -10,6 +10,7 @@ from skdropout.families import (
     Noiseless,
     NoiseSource,
     Variational,
+    VariationalGaussian,
 )
 from skdropout.network import Architecture, Member, Stack
 
@@ -20,6 +21,7 @@ FAMILIES = {
     "none": Noiseless(),
     "variational": Variational(noise_speed=2.0),
     "bounded variational": Variational(noise_speed=2.0, max_log_alpha=-0.5),
+    "variational_gaussian": VariationalGaussian(noise_speed=2.0),
     "bayes_by_backprop": BayesByBackprop(log_sigma2=-2.0, noise_speed=2.0),
 }
 

@@ -10,7 +10,14 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.families import FAMILIES, BayesByBackprop, Concrete, NoiseSource, Variational
+from skdropout.families import (
+    FAMILIES,
+    BayesByBackprop,
+    Concrete,
+    NoiseSource,
+    Variational,
+    VariationalGaussian,
+)
 from skdropout.families._noise import BlockNoise
 from skdropout.stacking import TrainedStack, positions_by_stack, train_jobs
 from skdropout.training import DropoutNet, NonFiniteLossError
@@ -96,6 +103,7 @@ def test_members_that_differ_in_everything(two_classes, estimator_class, dropout
         [Concrete(temperature=0.1), Concrete(temperature=0.5, length_scale=1.0)],
         [Variational(kl_warmup=1), Variational(kl_warmup=2, noise_speed=3.0, threshold=0.0)],
         [Variational(kl_warmup=1), Variational(kl_warmup=1, max_log_alpha=-1.0)],
+        [VariationalGaussian(), VariationalGaussian(max_log_alpha=1.0, noise_speed=3.0)],
     ],
 )
 def test_families_with_other_parameters(two_classes, families):
@@ -327,7 +335,7 @@ def test_a_network_without_noise_stands_in_a_stack_with_noise(
 
 
 def test_noise_that_is_learned_or_on_weights_is_never_none(two_classes):
-    for dropout in ("concrete", "bayes_by_backprop"):
+    for dropout in ("concrete", "variational_gaussian", "bayes_by_backprop"):
         differences = [{"dropout_rate": 0.0}, {"dropout_rate": 0.4}]
         models = _models(DropoutMLPClassifier, differences, dropout=dropout)
         assert len(positions_by_stack([model._job(*two_classes) for model in models])) == 2

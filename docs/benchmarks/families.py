@@ -27,6 +27,7 @@ FAMILIES = {
     "bernoulli": "bernoulli",
     "gaussian": "gaussian",
     "concrete": "concrete",
+    "variational_gaussian": "variational_gaussian",
     "variational": "variational",
     "bayes_by_backprop": "bayes_by_backprop",
     "bayes_by_backprop, mixture": BayesByBackprop(prior_std2=0.05),

@@ -18,6 +18,7 @@ from ._noise import BlockNoise, NoiseSource, kinds_of
 from ._none import Noiseless
 from ._posterior import Posterior, WeightPosteriorLinear
 from ._variational import Variational
+from ._variational_gaussian import VariationalGaussian, VariationalGaussianLinear
 
 __all__ = [
     "FAMILIES",
@@ -37,6 +38,8 @@ __all__ = [
     "PlainLinear",
     "Posterior",
     "Variational",
+    "VariationalGaussian",
+    "VariationalGaussianLinear",
     "WeightPosteriorLinear",
     "join_members",
     "kinds_of",

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from ._base import NoisyLinear, PlainLinear, member_column
 from ._noise import NoiseSource
-from ._posterior import TINY, Posterior, WeightPosteriorLinear
+from ._posterior import K1, K2, K3, TINY, Posterior, WeightPosteriorLinear, log_uniform_kl
 
-# Molchanov, Ashukha and Vetrov (2017), equation 14.
-_K1, _K2, _K3 = 0.63576, 1.87320, 1.48695
 # Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
 _LEAST_LOG_ALPHA = -8.0
 
@@ -84,23 +82,20 @@ class VariationalLinear(WeightPosteriorLinear):
 
     def kl(self, source: NoiseSource | None = None) -> Tensor:
         """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
-        log_alpha = self.log_alpha
-        gate = torch.sigmoid(_K2 + _K3 * log_alpha)
-        # log(1 + 1 / alpha) is the softplus of -log_alpha.
-        return (0.5 * nn.functional.softplus(-log_alpha) + _K1 * (1 - gate)).sum((1, 2))
+        return log_uniform_kl(self.log_alpha).sum((1, 2))
 
     def _kl_slopes(
         self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
     ) -> tuple[Tensor, Tensor]:
         squares = weight.square().add_(TINY)
         # K2 + K3 log_alpha, in two passes.
-        gate = torch.mul(noise, self.speed * _K3).add_(_K2)
-        gate.sub_(squares.log(), alpha=_K3)
+        gate = torch.mul(noise, self.speed * K3).add_(K2)
+        gate.sub_(squares.log(), alpha=K3)
         # A log_alpha that is held at its bound does not move.
-        held = None if self.most is None else gate > _K2 + _K3 * self.most
+        held = None if self.most is None else gate > K2 + K3 * self.most
         gate.sigmoid_()
         # With respect to log_alpha = log_sigma2 - log(weight^2); its last part, 1 / (1 + alpha).
-        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-_K1 * _K3)
+        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-K1 * K3)
         slope.addcdiv_(squares, squares + sigma2, value=-0.5)
         if held is not None:
             slope.masked_fill_(held, 0.0)

@@ -19,6 +19,7 @@ from skdropout.families import (
     NoiseSource,
     Posterior,
     Variational,
+    VariationalGaussian,
 )
 from tests.families.laws import CPU, LAWS, make_linear
 
@@ -30,6 +31,8 @@ OBJECTS = [
     Concrete(temperature=0.001, length_scale=0.5),
     Variational(),
     Variational(max_log_alpha=1.0),
+    VariationalGaussian(),
+    VariationalGaussian(max_log_alpha=1.0, noise_speed=2.0),
     BayesByBackprop(log_sigma2=-2.0),
     BayesByBackprop(log_sigma2=-2.0, prior_std2=0.1, prior_mix=0.3, noise_speed=2.0),
 ]
