@@ -61,7 +61,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         are, and faster. What it assumes is in docs/moments.md. Read at prediction, so
         ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
         `sample_proba` and `sample_y` still draw.
-    n_members : int, default=2
+    n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
     normalization : {"batch", "layer"} or None, default=None
@@ -264,7 +264,6 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     learning_rate_init: float = 0.003
     loss: str = "squared_error"
     max_iter: int = 400
-    n_members: int = 2
     n_iter_no_change: float = 20
     noise: str = "homoscedastic"
     normalize_y: bool = True

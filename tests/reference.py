@@ -17,7 +17,6 @@ NORMALIZATIONS = [None, "batch", "layer"]
 
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {
-    "n_members": 1,
     "tol": 10.0,
     "n_iter_no_change": 5,
     "learning_rate": "constant",
@@ -52,7 +51,7 @@ NOISE_MODULES: dict[str, type[nn.Module]] = {
 
 
 def quick(estimator_class: type, **parameters: Any) -> Any:
-    """An estimator of one network, which trains for seven epochs."""
+    """An estimator that trains for seven epochs."""
     return estimator_class(**{"hidden_layer_sizes": (8,), **QUICK, **parameters})
 
 

@@ -24,7 +24,6 @@ DIFFERENT_DEFAULTS = {
     "learning_rate_init",
     "max_iter",
     "n_iter_no_change",
-    "n_members",
 }
 # Parameters that do something else in each.
 DIFFERENT_WORDS = {"batch_size", "calibrate"}

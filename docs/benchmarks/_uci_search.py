@@ -50,7 +50,7 @@ def search(folder: Path, table_name: str, n_splits: int) -> dict[str, Any]:
         (train[:cut], train[cut:])
         for (train, _), cut in zip(table.splits[:n_splits], cuts, strict=True)
     ]
-    network = DropoutMLPRegressor(n_members=1, calibrate=False, random_state=0)
+    network = DropoutMLPRegressor(calibrate=False, random_state=0)
     found = BatchedGridSearchCV(
         make_pipeline(StandardScaler(), network),
         {f"dropoutmlpregressor__{name}": values for name, values in GRID.items()},

@@ -63,7 +63,7 @@ def standard_error(values: np.ndarray, table: Table) -> float:
 def compare(table: Table, make: Callable[..., Any], n_splits: int) -> list[str]:
     gains, times, between = [], [], []
     for split in range(n_splits):
-        _, one, density, _ = fitted(make(random_state=split, n_members=1), table, split)
+        _, one, density, _ = fitted(make(random_state=split), table, split)
         ensemble, five, better, X_test = fitted(
             make(random_state=split, n_members=MEMBERS), table, split
         )

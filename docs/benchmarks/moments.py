@@ -177,7 +177,7 @@ def limits_section(options: argparse.Namespace) -> list[str]:
 def limit(hidden: tuple, parameters: dict, n_draws: int) -> list[str]:
     X, y = make_friedman1(600, 10, noise=1.0, random_state=0)
     X = (X - 0.5) * 12**0.5
-    model = DropoutMLPRegressor(hidden, n_members=1, random_state=0, calibrate=False, **parameters)
+    model = DropoutMLPRegressor(hidden, random_state=0, calibrate=False, **parameters)
     with single_thread():
         errors = compare(model.fit(X[:500], y[:500]), X[500:], n_draws)
     return limit_line(hidden, parameters, errors)
