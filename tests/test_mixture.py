@@ -16,7 +16,7 @@ PROBABILITIES = np.array([1e-4, 0.05, 0.5, 0.9, 0.999])
 @pytest.fixture(scope="module")
 def fitted():
     X, y = load_diabetes(return_X_y=True)
-    model = DropoutMLPRegressor(n_members=1, dropout_rate=0.3, tol=1e-2, random_state=0)
+    model = DropoutMLPRegressor(dropout_rate=0.3, tol=1e-2, random_state=0)
     return model.fit(X[:300] / X.std(0), y[:300]), X[300:] / X.std(0), y[300:]
 
 
@@ -100,7 +100,7 @@ def test_bad_confidence_levels(fitted, level):
 
 def test_intervals_need_uncertainty(fitted):
     _, X, y = fitted
-    plain = DropoutMLPRegressor(n_members=1, dropout=None, tol=1e-2, random_state=0).fit(X, y)
+    plain = DropoutMLPRegressor(dropout=None, tol=1e-2, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="predict_interval: this model has no noise"):
         plain.predict_interval(X)
 

@@ -91,7 +91,7 @@ def test_the_noise_is_restored_with_the_weights(max_iter):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (300, 1))
     y = X[:, 0] + (0.6 + 0.5 * X[:, 0]) * rng.standard_normal(300)
-    model = DropoutMLPRegressor(n_members=1, noise="heteroscedastic", max_iter=max_iter, **STOPPING)
+    model = DropoutMLPRegressor(noise="heteroscedastic", max_iter=max_iter, **STOPPING)
     model.set_params(learning_rate="cooldown", calibrate=False)
     X, X_val, y, y_val = _split(X, y)
     model.fit(X, y, X_val=X_val, y_val=y_val)

@@ -25,6 +25,7 @@ from skdropout.stacking import train_jobs
 LEVELS = (0.5, 0.9, 0.95)
 HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"
 UNCALIBRATED = "ours, homoscedastic, calibrate=False"
+TWO_MEMBERS = "ours, homoscedastic, n_members=2"
 
 
 def _gaussian_process(seed: int, n_features: int) -> GaussianProcessRegressor:
@@ -42,6 +43,7 @@ def contestants() -> dict[str, Callable[[int, int], BaseEstimator]]:
             noise="heteroscedastic", random_state=seed
         ),
         UNCALIBRATED: lambda seed, _: DropoutMLPRegressor(calibrate=False, random_state=seed),
+        TWO_MEMBERS: lambda seed, _: DropoutMLPRegressor(n_members=2, random_state=seed),
         "MLPRegressor": lambda seed, _: MLPRegressor(random_state=seed),
         "GaussianProcessRegressor": _gaussian_process,
         "RandomForestRegressor": lambda seed, _: RandomForestRegressor(random_state=seed),
@@ -57,7 +59,7 @@ def contestants() -> dict[str, Callable[[int, int], BaseEstimator]]:
         from catboost import CatBoostRegressor
 
         makers["CatBoost, uncertainty"] = lambda seed, _: CatBoostRegressor(
-            loss_function="RMSEWithUncertainty", verbose=False, random_seed=seed
+            loss_function="RMSEWithUncertainty", thread_count=1, verbose=False, random_seed=seed
         )
     return makers
 

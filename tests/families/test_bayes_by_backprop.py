@@ -126,7 +126,6 @@ def _posterior(n_rows, **parameters):
         max_iter=1500,
         n_iter_no_change=np.inf,
         normalize_y=False,
-        n_members=1,
         calibrate=False,
         alpha=0.0,
         random_state=0,

@@ -161,7 +161,7 @@ def test_a_collapse_is_said():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50, 2))
     model = DropoutMLPRegressor(
-        (5,), n_members=1, dropout=Concrete(noise_speed=1e3), max_iter=40, random_state=0
+        (5,), dropout=Concrete(noise_speed=1e3), max_iter=40, random_state=0
     )
     with pytest.warns(UserWarning, match="inputs of layer 2: a learned dropout rate collapsed to"):
         model.fit(X, X[:, 0])

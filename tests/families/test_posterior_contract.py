@@ -79,12 +79,7 @@ def _fit(model, X, y, **kwargs):
 
 
 def _model(family, **kwargs):
-    fixed = {
-        "n_members": 1,
-        "calibrate": False,
-        "learning_rate": "constant",
-        "input_dropout_rate": 0.1,
-    }
+    fixed = {"calibrate": False, "learning_rate": "constant", "input_dropout_rate": 0.1}
     options = {"max_iter": 3, "random_state": 0, **fixed, **kwargs}
     return DropoutMLPRegressor((8,), dropout=family, **options)
 

@@ -222,9 +222,7 @@ def test_it_leaves_the_functions_with_normalization(table, normalization):
 def test_a_unit_that_is_always_on_stays():
     """No weight enters it, but its bias does reach the outputs, through weights with noise."""
     X = np.random.default_rng(0).standard_normal((40, 3))
-    model = DropoutMLPRegressor(
-        (4,), n_members=1, dropout="variational", max_iter=2, random_state=0
-    )
+    model = DropoutMLPRegressor((4,), dropout="variational", max_iter=2, random_state=0)
     _fit(model, X, X[:, 0])
     first, last = model.net_.module_.linears
     with torch.no_grad():
@@ -242,9 +240,7 @@ def test_a_unit_that_is_always_on_stays():
 
 def test_a_network_that_is_off_altogether_still_predicts():
     X = np.random.default_rng(0).standard_normal((40, 3))
-    model = DropoutMLPRegressor(
-        (4,), n_members=1, dropout="variational", max_iter=2, random_state=0
-    )
+    model = DropoutMLPRegressor((4,), dropout="variational", max_iter=2, random_state=0)
     _fit(model, X, X[:, 0])
     with torch.no_grad():
         for linear in model.net_.module_.linears:
