@@ -214,11 +214,13 @@ def gap_section(results: Results, options: argparse.Namespace) -> list[str]:
             each = [[fit[asked] / fit[place] for fit in fits[t]] for t in fits]
             larger = sum(ratio > 1 for row in each for ratio in row)
             cells = [", ".join(f"{ratio:.2f}" for ratio in row) for row in each]
-            lines.append([name, *cells, f"{larger} of {sum(map(len, each))}"])
+            on_average = sum(np.mean(row) > 1 for row in each)
+            counts = [f"{larger} of {sum(map(len, each))}", f"{on_average} of {len(each)}"]
+            lines.append([name, *cells, *counts])
     for name in CALIBRATED:
         label, parameters = f"{name}, calibrated", {**CONFIGURATIONS[name], "calibrate": True}
         coverage += gap_coverage(label, gap_fits(results, options, label, parameters))
-    header = ["", *options.tables, "above 1"]
+    header = ["", *options.tables, "above 1", "tables whose mean is"]
     return [
         "## Gaps",
         GAP_INTRO.format(gaps=options.gaps),
