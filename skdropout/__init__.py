@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from . import decision, displays, metrics, model_selection
+from . import decision, displays, families, metrics, model_selection
 from .classifier import DropoutMLPClassifier
 from .regressor import DropoutMLPRegressor
 from .uncertainty import Uncertainty
@@ -16,6 +16,7 @@ __all__ = [
     "Uncertainty",
     "decision",
     "displays",
+    "families",
     "metrics",
     "model_selection",
     "predict_uncertainty",

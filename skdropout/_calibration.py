@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
@@ -73,8 +74,20 @@ class CalibratedInFit(Trained):
 
     def _calibrate(self, job: Job) -> None:
         """Set `calibration_` from rows that are new to the networks, if the user wants it."""
+        if self.net_.interrupted:
+            # Who ends the training does not wait for more networks.
+            return
         parts = self._fold_jobs(job)
-        self._set_calibration(job, parts, train_jobs([fold for fold, _ in parts]))
+        try:
+            nets = train_jobs([fold for fold, _ in parts])
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"{type(self).__name__}: calibration interrupted by the user; the model is "
+                "trained, but its predictions are not calibrated",
+                stacklevel=3,
+            )
+            return
+        self._set_calibration(job, parts, nets)
 
     def _set_calibration(self, job: Job, parts: list[tuple[Job, np.ndarray]], nets: list) -> None:
         """The same, given what `_fold_jobs` said and the nets that were trained so."""

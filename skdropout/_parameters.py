@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
+from .activations import ACTIVATIONS
 from .families import FAMILIES, Family
-from .network import ACTIVATIONS
 from .normalization import NORMALIZATIONS
 
 

@@ -19,7 +19,8 @@ from ._rounds import Rounds, needed_draws
 from ._settings import Settings
 from .draws import evaluate
 from .moments import propagate
-from .network import MomentStack, PlainStack, Stack
+from .network import Stack
+from .plain import MomentStack, PlainStack
 from .rows import as_tensor
 from .training import DropoutNet
 from .uncertainty import Uncertainty

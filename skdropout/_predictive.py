@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import validate_parameter_constraints
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -109,13 +109,20 @@ class PredictiveDistribution(DropoutMLP):
         return self._shaped(mean)
 
     def predict_uncertainty(
-        self, X: Any, *, as_frame: bool = False, return_error: bool = False
+        self,
+        X: Any,
+        *,
+        measure: str = "variance",
+        as_frame: bool = False,
+        return_error: bool = False,
     ) -> Any:
         """Mean and variance of the prediction, the variance split by cause.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
+        measure : {"variance"}, default="variance"
+            As for the classifier, which measures by entropy too.
         as_frame : bool, default=False
             Return a pandas DataFrame on the index of `X` instead of a tuple.
         return_error : bool, default=False
@@ -135,13 +142,13 @@ class PredictiveDistribution(DropoutMLP):
         Raises
         ------
         ValueError
-            If the model has no noise and one member, for ``n_draws=0``, and with
-            ``return_error=True`` for ``n_draws=1``.
+            If the model has no noise and one member, for ``n_draws=0``, with
+            ``return_error=True`` for ``n_draws=1``, and for ``measure="entropy"``.
         """
-        options = {"as_frame": as_frame, "return_error": return_error}
-        validate_parameter_constraints(
-            {name: ["boolean"] for name in options}, options, caller_name=type(self).__name__
-        )
+        options = {"measure": measure, "as_frame": as_frame, "return_error": return_error}
+        allowed: dict[str, list] = {name: ["boolean"] for name in options}
+        allowed["measure"] = [StrOptions({"variance"})]
+        validate_parameter_constraints(allowed, options, caller_name=type(self).__name__)
         if return_error:
             results = self._uncertainty_and_error(X)
             return uncertainty_frame(X, *results) if as_frame else results

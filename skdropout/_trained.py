@@ -48,7 +48,7 @@ class Trained(Prediction):
         return f"{type(self).__name__}: training diverged, {error}. The likely cause: {cause}"
 
     def _warn_if_unfinished(self, net: DropoutNet) -> None:
-        if net.history and net.history[-1].get("interrupted", False):
+        if net.interrupted:
             warnings.warn(
                 f"{type(self).__name__}: training interrupted by the user in epoch "
                 f"{len(net.history)}; the best weights so far are kept",

@@ -182,4 +182,4 @@ ACTIVATED: dict[str, Callable[[Tensor, Tensor], Units]] = {
     "relu": relu,
     "tanh": _by_quadrature(torch.tanh, _of_tanh),
 }
-"""Moments of each of `skdropout.network.ACTIVATIONS`, from the input's mean and variance."""
+"""Moments of each of `skdropout.activations.ACTIVATIONS`, from the input's mean and variance."""

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .activations import ACTIVATIONS
 from .families import (
     BernoulliLinear,
     MultiplicativeLinear,
@@ -26,7 +27,7 @@ from .families import (
     WeightPosteriorLinear,
 )
 from .families._posterior import TINY
-from .network import ACTIVATIONS, Stack
+from .network import Stack
 from .scratch import Scratch
 
 # Maps of a stack with so few outputs are multiplied transposed, which is several times faster:

@@ -116,7 +116,10 @@ def _most_likely(log_likelihood: Callable[[float], float]) -> float:
 
 
 def quality_of_mixtures(
-    when: str, mixtures: list[NormalMixture], targets: list[np.ndarray]
+    when: str,
+    mixtures: list[NormalMixture],
+    targets: list[np.ndarray],
+    weights: list[np.ndarray],
 ) -> dict[str, Any]:
     """Mean log density of held-out rows, and how many of them central intervals hold.
 
@@ -124,19 +127,21 @@ def quality_of_mixtures(
     ----------
     when : str
         Ending of the names.
-    mixtures, targets : list
+    mixtures, targets, weights : list
         As for `scale_of_std`.
     """
+    weight = np.concatenate(weights)
     log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
     coverage = {}
     for level in _LEVELS:
         inside = [_inside(m, y, level) for m, y in zip(mixtures, targets, strict=True)]
-        coverage[level] = float(np.concatenate(inside).mean())
-    return {f"log_prob_{when}": float(log_prob.mean()), f"coverage_{when}": coverage}
+        coverage[level] = float(np.average(np.concatenate(inside).mean(1), weights=weight))
+    mean = float(np.average(log_prob, weights=weight))
+    return {f"log_prob_{when}": mean, f"coverage_{when}": coverage}
 
 
 def quality_of_logits(
-    when: str, logits: list[np.ndarray], targets: list[np.ndarray]
+    when: str, logits: list[np.ndarray], targets: list[np.ndarray], weights: list[np.ndarray]
 ) -> dict[str, float]:
     """Mean log probability of held-out rows, and their expected calibration error.
 
@@ -144,16 +149,18 @@ def quality_of_logits(
     ----------
     when : str
         Ending of the names.
-    logits, targets : list of ndarray
+    logits, targets, weights : list of ndarray
         As for `temperature_of_logits`.
     """
+    weight = np.concatenate(weights)
     probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
     y = np.concatenate(targets)
     log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
     # As `skdropout.metrics.expected_calibration_error` by default.
     top, right = probabilities.max(1), probabilities.argmax(1) == y
-    ece = binned_error(top, right, np.ones(len(y)), equal_width_bins(top, _N_BINS))
-    return {f"log_prob_{when}": float(np.concatenate(log_prob).mean()), f"ece_{when}": ece}
+    ece = binned_error(top, right, weight, equal_width_bins(top, _N_BINS))
+    mean = float(np.average(np.concatenate(log_prob), weights=weight))
+    return {f"log_prob_{when}": mean, f"ece_{when}": ece}
 
 
 def folds(n_rows: int, rng: np.random.RandomState, groups: np.ndarray | None) -> list[np.ndarray]:

@@ -20,7 +20,8 @@ from ._probabilities import ClassProbabilities
 from .calibration import quality_of_logits, temperature_of_logits
 from .gaussian_outputs import as_points
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
-from .network import MomentStack, Stack
+from .network import Stack
+from .plain import MomentStack
 
 
 @dataclass(eq=False, repr=False)
@@ -349,6 +350,6 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         cooled = [raw / temperature for raw in logits]
         return {
             "temperature": temperature,
-            **quality_of_logits("before", logits, targets),
-            **quality_of_logits("after", cooled, targets),
+            **quality_of_logits("before", logits, targets, weights),
+            **quality_of_logits("after", cooled, targets, weights),
         }

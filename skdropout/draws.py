@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .families import PlainLinear
-from .network import PlainLayer, PlainStack
 from .normalization import EPSILON
+from .plain import PlainLayer, PlainStack
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.

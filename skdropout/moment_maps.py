@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .activated import Noise, Units
-from .network import MomentLayer
 from .normalization import EPSILON
+from .plain import MomentLayer
 
 # What follows from a skewness is true of small ones; beyond this it would overshoot.
 _MOST_SKEWED = 1.5

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from .activated import ACTIVATED, without_noise
+from .activations import ACTIVATIONS
 from .gaussian_outputs import GaussianOutputs
 from .moment_maps import MomentMap, Normalized, Passed, add_products, unexplained
-from .network import ACTIVATIONS, MomentStack
+from .plain import MomentStack
 from .skewness import Source, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.

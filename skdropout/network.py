@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,46 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .families import (
-    Family,
-    LinearMoments,
-    NoiseSource,
-    NoisyLinear,
-    PlainLinear,
-    select_members,
-)
-from .normalization import NORMALIZATIONS, Normalization, PlainLayerNorm
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An activation, and its gradient in terms of what it returned.
-
-    Attributes
-    ----------
-    function : callable
-    in_place : callable
-        The same, which may overwrite what it is given.
-    backward : callable
-        Takes the gradient from above, which it may overwrite, and the activated values.
-    """
-
-    function: Callable[[Tensor], Tensor]
-    in_place: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor], Tensor]
-
-
-ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda x: x, lambda x: x, lambda gradient, _: gradient),
-    "logistic": Activation(torch.sigmoid, torch.sigmoid_, torch.ops.aten.sigmoid_backward),
-    "relu": Activation(
-        torch.relu,
-        torch.relu_,
-        lambda g, y: torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
-    ),
-    "tanh": Activation(torch.tanh, torch.tanh_, torch.ops.aten.tanh_backward),
-}
-"""Activations of the hidden units, by the names that scikit-learn's MLP uses."""
+from .activations import ACTIVATIONS
+from .families import Family, NoiseSource, NoisyLinear, PlainLinear, select_members
+from .normalization import NORMALIZATIONS, Normalization
+from .plain import MomentLayer, MomentStack, PlainLayer, PlainStack
 
 
 @dataclass(frozen=True)
@@ -63,7 +27,7 @@ class Architecture:
     widths : tuple of int
         Units per layer, from the inputs to the raw outputs.
     activation : str
-        A key of `ACTIVATIONS`.
+        A key of `skdropout.activations.ACTIVATIONS`.
     normalization : str or None
         A key of `skdropout.normalization.NORMALIZATIONS`.
     """
@@ -100,87 +64,6 @@ class Member:
 def _seeds(seed: int) -> tuple[int, int, int, int]:
     states = np.random.SeedSequence(seed).generate_state(4)
     return tuple(int(state) for state in states)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class PlainLayer:
-    """A linear map of a plain stack, and the layer normalization behind it, if any."""
-
-    linear: PlainLinear
-    norm: PlainLayerNorm | None
-
-
-@dataclass(frozen=True)
-class PlainStack:
-    """Plain networks: no noise, no state, nothing that knows of families.
-
-    Attributes
-    ----------
-    layers : tuple of PlainLayer
-        From the inputs to the raw outputs.
-    activation : callable
-        Between the layers.
-    inputs : Tensor of int64 or None
-        Columns of a row that the networks read, in order. None is all of them.
-    """
-
-    layers: tuple[PlainLayer, ...]
-    activation: Callable[[Tensor], Tensor]
-    inputs: Tensor | None = None
-
-    @property
-    def n_members(self) -> int:
-        return self.layers[0].linear.weight.shape[0]
-
-    @property
-    def n_draws(self) -> int:
-        """Draws per member."""
-        return max(
-            size
-            for linear in (layer.linear for layer in self.layers)
-            for size in (
-                linear.weight.shape[1],
-                linear.bias.shape[1],
-                1 if linear.gain is None else linear.gain.shape[1],
-            )
-        )
-
-
-@dataclass(frozen=True)
-class MomentLayer:
-    """Moments of a noisy map, and the layer normalization behind it, if any."""
-
-    linear: LinearMoments
-    norm: PlainLayerNorm | None
-
-
-@dataclass(frozen=True)
-class MomentStack:
-    """Noisy networks by the moments of their maps; nothing here knows of families either.
-
-    Attributes
-    ----------
-    layers : tuple of MomentLayer
-        From the inputs to the raw outputs.
-    activation : str
-        A key of `ACTIVATIONS`.
-    inputs : Tensor of int64 or None
-        As in `PlainStack`.
-    directions : Tensor of shape (n_directions, raw outputs) or None
-        Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
-    skewed : bool
-        Whether third moments of the outputs are asked for.
-    """
-
-    layers: tuple[MomentLayer, ...]
-    activation: str
-    inputs: Tensor | None = None
-    directions: Tensor | None = None
-    skewed: bool = False
-
-    @property
-    def n_members(self) -> int:
-        return self.layers[0].linear.weight.shape[0]
 
 
 class Stack(nn.Module):

@@ -455,6 +455,6 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         calibrated = [mixture.scaled(scale) for mixture in mixtures]
         return {
             "scale": float(scale[0]) if self._y_ndim == 1 else scale,
-            **quality_of_mixtures("before", mixtures, targets),
-            **quality_of_mixtures("after", calibrated, targets),
+            **quality_of_mixtures("before", mixtures, targets, weights),
+            **quality_of_mixtures("after", calibrated, targets, weights),
         }

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .network import PlainStack, Stack
+from .network import Stack
+from .plain import PlainStack
 
 
 @torch.no_grad()

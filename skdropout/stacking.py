@@ -150,6 +150,11 @@ class TrainedStack:
         That can be trained so (`positions_by_stack`).
     callbacks : sequence of (str, Callback), default=()
         More callbacks for the stack, which come before those of the jobs.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user ends the training: nobody asked for half-trained networks of a search.
     """
 
     def __init__(self, jobs: Sequence[Job], callbacks: Sequence[tuple[str, Callback]] = ()) -> None:
@@ -166,6 +171,8 @@ class TrainedStack:
         except NonFiniteLossError as error:
             self.error = error
         else:
+            if self.net.interrupted:
+                raise KeyboardInterrupt
             extra = dict(callbacks)
             for kept in (self.net.callbacks, self.net.callbacks_):
                 kept[:] = [entry for entry in kept if entry[0] not in extra]

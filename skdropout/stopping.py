@@ -111,8 +111,7 @@ class Stopping(Callback):
         return self.average_ / (1 - _SMOOTHING ** np.maximum(self.n_smoothed_, 1))
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
-        interrupted = net.history and net.history[-1].get("interrupted", False)
-        if self.watches_validation_ or interrupted:
+        if self.watches_validation_ or net.interrupted:
             self._restore(np.ones(len(net.living_), dtype=bool))
         del self.state_
 

@@ -204,6 +204,11 @@ class DropoutNet(SteppingNet):
         net.initialize_optimizer()
         return net
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended the latest training."""
+        return bool(self.history) and self.history[-1].get("interrupted", False)
+
     # ---- what an epoch leaves in the history -------------------------------------------------
 
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:

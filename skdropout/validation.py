@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .draws import evaluate_together, rows_together
 from .likelihood import Likelihood
-from .network import PlainStack
+from .plain import PlainStack
 from .rows import Blocks, Rows
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skdropout.activated import ACTIVATED, without_noise
-from skdropout.network import ACTIVATIONS
+from skdropout.activations import ACTIVATIONS
 
 MEANS = np.array([-4.0, -1.0, -0.1, 0.0, 0.3, 1.0, 5.0])
 STDS = np.array([0.05, 0.5, 1.0, 2.0])

@@ -16,7 +16,8 @@ FLOORS = [
     {"families/_posterior"},
     {"families/*"},
     {"families/__init__"},
-    {"normalization"},
+    {"normalization", "activations"},
+    {"plain"},
     {"network", "likelihood", "scratch"},
     {
         "gaussian_likelihoods",

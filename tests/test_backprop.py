@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from skdropout.activations import ACTIVATIONS
 from skdropout.backprop import Backprop
 from skdropout.families import (
     BayesByBackprop,
@@ -10,7 +11,7 @@ from skdropout.families import (
     NoiseSource,
     Variational,
 )
-from skdropout.network import ACTIVATIONS, Architecture, Member, Stack
+from skdropout.network import Architecture, Member, Stack
 
 CPU = torch.device("cpu")
 FAMILIES = {

@@ -355,6 +355,17 @@ def test_a_bad_measure(two_classes, measure):
         model.predict_uncertainty(two_classes[0], measure=measure)
 
 
+def test_entropy_is_not_for_regressors(real_target):
+    X, y = real_target
+    model = quick(DropoutMLPRegressor).fit(X, y)
+    for ours, theirs in zip(
+        model.predict_uncertainty(X, measure="variance"), model.predict_uncertainty(X), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match=r"'measure' parameter of DropoutMLPRegressor .*entropy"):
+        model.predict_uncertainty(X, measure="entropy")
+
+
 @pytest.mark.parametrize("n_samples", [0, -1, 1.5, "many"])
 def test_a_bad_number_of_samples(estimator_class, data, n_samples):
     model = quick(estimator_class).fit(*data)

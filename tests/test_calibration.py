@@ -140,6 +140,26 @@ def test_the_report_is_what_a_user_would_compute():
     )
 
 
+def test_the_report_weighs_rows_as_the_choice_does():
+    X, y = _regression()
+    weight = np.random.default_rng(0).uniform(0.1, 3, 100)
+    options = {"max_iter": 20, "early_stopping": True, "n_draws": 50, "random_state": 0}
+    held_out = {"X_val": X[200:], "sample_weight_val": weight}
+    model = DropoutMLPRegressor(dropout_rate=0.3, **options)
+    report = model.fit(X[:200], y[:200], y_val=y[200:], **held_out).calibration_
+    lower, upper = model.predict_interval(X[200:], 0.5).T
+    inside = (y[200:] >= lower) & (y[200:] <= upper)
+    assert report["coverage_after"][0.5] == pytest.approx(np.average(inside, weights=weight))
+    log_prob = np.average(model.log_prob(X[200:], y[200:]), weights=weight)
+    assert report["log_prob_after"] == pytest.approx(log_prob, abs=1e-3)
+    classes = (y > 0).astype(int)
+    network = DropoutMLPClassifier(calibrate=True, learning_rate="cooldown", **options)
+    report = network.fit(X[:200], classes[:200], y_val=classes[200:], **held_out).calibration_
+    proba = network.predict_proba(X[200:].astype(np.float32))
+    error = expected_calibration_error(classes[200:], proba, sample_weight=weight)
+    assert report["ece_after"] == pytest.approx(error, abs=1e-6)
+
+
 @pytest.mark.parametrize("data", ["two_classes", "three_classes"])
 def test_the_temperature_is_in_every_probability(request, data):
     X, y = request.getfixturevalue(data)

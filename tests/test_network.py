@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from skdropout.activations import ACTIVATIONS
 from skdropout.draws import evaluate
 from skdropout.families import Bernoulli, Gaussian, Noiseless, NoiseSource
-from skdropout.network import ACTIVATIONS, Architecture, Member, Stack
+from skdropout.network import Architecture, Member, Stack
 from tests.reference import raw_outputs, stack_twin
 
 CPU = torch.device("cpu")
@@ -30,16 +31,6 @@ def test_without_noise_it_is_the_plain_network(activation, widths):
         expected = raw_outputs(stack_twin(stack, member), X)
         np.testing.assert_allclose(out[member], expected, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(raws[member][0], expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_backward_of_an_activation_is_its_derivative(name):
-    activation = ACTIVATIONS[name]
-    x = torch.linspace(-3, 3, 40, dtype=torch.float64, requires_grad=True)
-    y = activation.function(x)
-    above = torch.linspace(1, 2, 40, dtype=torch.float64)
-    (expected,) = torch.autograd.grad(y, x, above)
-    torch.testing.assert_close(activation.backward(above, y.detach()), expected)
 
 
 @pytest.mark.parametrize(("activation", "factor"), [("relu", 6), ("tanh", 6), ("logistic", 2)])

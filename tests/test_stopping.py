@@ -10,6 +10,7 @@ from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.model_selection import BatchedGridSearchCV
 from skdropout.stopping import _SMOOTHING
 from skdropout.training import DropoutNet
 from tests.reference import ESTIMATORS, quick, target
@@ -267,3 +268,48 @@ def test_a_regressor_interrupted_in_its_first_epoch_is_usable(real_target):
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X, y)
     assert np.isfinite(model.predict(X, return_std=True)).all()
+
+
+def _interrupt_at(monkeypatch, step):
+    """Press Ctrl-C at a step of whatever is trained. Returns the steps, as they are made."""
+    train_step, steps = DropoutNet.train_step, []
+
+    def interrupted(net, batch, **kwargs):
+        steps.append(net)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        return train_step(net, batch, **kwargs)
+
+    monkeypatch.setattr(DropoutNet, "train_step", interrupted)
+    return steps
+
+
+def test_nothing_is_trained_after_ctrl_c(real_target, monkeypatch):
+    steps = _interrupt_at(monkeypatch, 5)
+    model = quick(DropoutMLPRegressor, calibrate=True)
+    with pytest.warns(UserWarning, match="training interrupted by the user"):
+        model.fit(*real_target)
+    assert len(steps) == 5
+    assert model.calibration_ is None
+
+
+def test_ctrl_c_while_networks_for_the_calibration_are_trained(real_target, monkeypatch):
+    model = quick(DropoutMLPRegressor, calibrate=False)
+    steps = _interrupt_at(monkeypatch, None)
+    expected = model.fit(*real_target).predict(real_target[0])
+    _interrupt_at(monkeypatch, len(steps) + 5)
+    model.set_params(calibrate=True)
+    with pytest.warns(
+        UserWarning, match="DropoutMLPRegressor: calibration interrupted by the user"
+    ):
+        model.fit(*real_target)
+    assert model.calibration_ is None
+    np.testing.assert_array_equal(model.predict(real_target[0]), expected)
+
+
+def test_ctrl_c_ends_a_search(two_classes, monkeypatch):
+    search = BatchedGridSearchCV(quick(DropoutMLPClassifier), {"alpha": [0.0, 0.1]}, cv=2)
+    _interrupt_at(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(*two_classes)
+    assert not hasattr(search, "cv_results_")

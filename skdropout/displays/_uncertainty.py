@@ -80,8 +80,7 @@ class UncertaintyDisplay:
         -------
         UncertaintyDisplay
         """
-        options = {"measure": measure} if is_classifier(estimator) else {}
-        parts = predict_uncertainty(estimator, X, **options)
+        parts = predict_uncertainty(estimator, X, measure=measure)
         wrong = None
         if y is not None and is_classifier(estimator):
             wrong = np.asarray(estimator.predict(X)) != column_or_1d(y)
