@@ -59,7 +59,11 @@ def contestants() -> dict[str, Callable[[int, int], BaseEstimator]]:
         from catboost import CatBoostRegressor
 
         makers["CatBoost, uncertainty"] = lambda seed, _: CatBoostRegressor(
-            loss_function="RMSEWithUncertainty", thread_count=1, verbose=False, random_seed=seed
+            loss_function="RMSEWithUncertainty",
+            thread_count=1,
+            allow_writing_files=False,
+            verbose=False,
+            random_seed=seed,
         )
     return makers
 
