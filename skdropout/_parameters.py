@@ -26,7 +26,7 @@ class Parameters:
     activation: str = "relu"
     _: KW_ONLY
     dropout: str | Family | None = "bernoulli"
-    dropout_rate: Any = 0.2
+    dropout_rate: Any = 0.3
     input_dropout_rate: float = 0.0
     n_draws: int | str = 100
     inference: str = "draws"

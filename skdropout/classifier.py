@@ -45,7 +45,7 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         "bayes_by_backprop" learn a distribution of each weight. None is no noise, uncertainty then
         needs ``n_members > 1``. An object carries parameters of its own, which appear in
         `get_params` as ``dropout__...``.
-    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.2
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.3
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
         the variational families it is where learning starts; "bayes_by_backprop" does not use it.

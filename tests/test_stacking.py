@@ -85,7 +85,8 @@ def test_members_that_differ_in_everything(two_classes, estimator_class, dropout
     options = {"normalization": normalization, "solver": solver}
     if dropout == "variational":
         # Its KL has a gradient of 1 / weight, which makes rounding errors grow fast.
-        dropout, options["max_iter"] = Variational(kl_warmup=2), 4
+        dropout = Variational(kl_warmup=2)
+        options |= {"max_iter": 4, "dropout_rate": 0.2}
     models = _models(estimator_class, dropout=dropout, **options)
     data = [folds[k % 3] for k in range(len(models))]
     nets = _together(models, data)
