@@ -347,38 +347,43 @@ class _PosteriorMap(_Map):
     def __init__(self, linear: WeightPosteriorLinear) -> None:
         super().__init__(linear)
         self.linear, self.n_out = linear, linear.weight.shape[2]
-        self.speed = self.lean(linear.speed)
+        speeds = linear.speed.flatten().tolist()
+        # Where all members have the same, the product has it as a factor that costs nothing.
+        self.half_speed = 0.5 * speeds[0]
+        self.relative = None if len(set(speeds)) == 1 else linear.speed / speeds[0]
         self.noise_gradient = self.lean(linear.noise.grad)
-        self.sigma2 = self.weight
+        # Held: a fresh tensor of this size would be handed out page by page in each step.
+        self.held = torch.empty_like(linear.weight.detach())
+        self.sigma2 = self.lean(self.held)
 
     def noise(self, n_rows: int, source: NoiseSource) -> Tensor:
         return source.normal(n_rows, self.n_out)
 
     def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
         assert noise is not None
-        self.sigma2 = self.lean(self.linear.sigma2())
+        self.linear.sigma2(self.held)
         squares = x.square()
         std = self.product(squares, self.sigma2).clamp_min_(TINY).sqrt_()
         out = self.plain(x).addcmul_(std, noise)
-        # d out / d variance = normal / (2 std)
-        return out, (squares, torch.div(noise, std.mul_(2.0)))
+        # Twice the derivative of the output with respect to its variance.
+        return out, (squares, torch.div(noise, std))
 
     def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
         squares, ratio = kept
-        on_variance = ratio.mul_(gradient)
-        self.product(squares.mT, on_variance * self.speed, out=self.noise_gradient)
-        self.noise_gradient.mul_(self.sigma2)
+        twice, out = ratio.mul_(gradient), self.noise_gradient
+        scaled = twice if self.relative is None else twice * self.relative
+        self.affine(out, squares.mT, scaled, beta=0, alpha=self.half_speed, out=out)
+        out.mul_(self.sigma2)
         self.set_gradients(x, gradient)
         self.linear.pass_on(self.weight_gradient, self.noise_gradient)
 
     def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
-        # `backward` has turned the ratio into the gradient of the variance.
-        on_squares = self.product(kept[1], self.sigma2.mT)
-        return self.plain_gradient_of_inputs(gradient).addcmul_(on_squares, x, value=2.0)
+        # `backward` has turned the ratio into twice the gradient of the variance.
+        twice_on_squares = self.product(kept[1], self.sigma2.mT)
+        return self.plain_gradient_of_inputs(gradient).addcmul_(twice_on_squares, x)
 
     def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        sigma2 = self.sigma2.unsqueeze(0) if self.single else self.sigma2
-        self.linear.add_kl_gradient(factors, source, sigma2)
+        self.linear.add_kl_gradient(factors, source, self.held)
 
 
 def _fitting(memory: Tensor | None, rows: Tensor) -> Tensor | None:

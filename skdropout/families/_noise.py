@@ -147,9 +147,10 @@ class NoiseSource:
 
     def stream_normal(self, *shape: int) -> Tensor:
         """The same before members of equal seed get it: ``(streams, *shape)``."""
-        numbers = torch.zeros(len(self.generators), *shape, dtype=torch.float32, device=self.device)
+        numbers = torch.empty(len(self.generators), *shape, dtype=torch.float32, device=self.device)
         for row, own, generator in zip(numbers, self._counts(shape), self.generators, strict=True):
             row.view(-1)[:own].normal_(generator=generator)
+            row.view(-1)[own:].zero_()
         return numbers
 
     def permutation(self, n_rows: int, counts: Sequence[int] | None = None) -> Tensor:

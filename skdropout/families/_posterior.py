@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -20,7 +20,6 @@ from ._noise import NoiseSource
 # Keeps finite the logarithm of a weight of zero, and the derivative of the root of the variance
 # that a row of zeros has.
 TINY = 1e-16
-_LOG2_E = math.log2(math.e)
 # Molchanov, Ashukha and Vetrov (2017), equation 14.
 K1, K2, K3 = 0.63576, 1.87320, 1.48695
 # Weights of a map that are worked on at a time where there are many passes over them.
@@ -76,11 +75,14 @@ class WeightPosteriorLinear(NoisyLinear):
 
     noisy = True
     speed: Tensor
+    # log2 of a variance for each unit of `noise`.
+    doublings: Tensor
 
     def __init__(self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Any]):
         super().__init__(n_in, n_out, rates, families)
         speed = member_column([family.noise_speed for family in families], self.weight)
         self.register_buffer("speed", speed, persistent=False)
+        self.register_buffer("doublings", speed * math.log2(math.e), persistent=False)
         # Nearly without noise until `reset_noise`.
         self.noise = nn.Parameter(torch.full_like(self.weight, -10.0) / speed)
 
@@ -98,10 +100,16 @@ class WeightPosteriorLinear(NoisyLinear):
         return self.noise * self.speed
 
     @torch.no_grad()
-    def sigma2(self) -> Tensor:
-        """The weights' posterior variance, without a gradient, shape of `weight`."""
-        # Measured: torch's exp2 takes a third of the time of its exp.
-        return (self.noise * (self.speed * _LOG2_E)).exp2_()
+    def sigma2(self, out: Tensor | None = None) -> Tensor:
+        """The weights' posterior variance, without a gradient, shape of `weight`.
+
+        Parameters
+        ----------
+        out : Tensor, optional
+            Memory for it.
+        """
+        # Measured: torch's exp2 takes half the time of its exp.
+        return torch.mul(self.noise, self.doublings, out=out).exp2_()
 
     def pass_on(self, weight_gradient: Tensor, noise_gradient: Tensor) -> None:
         """Move the gradients of variances that follow their weights to these weights.
@@ -119,25 +127,25 @@ class WeightPosteriorLinear(NoisyLinear):
         self, factors: Tensor, source: NoiseSource, sigma2: Tensor | None = None
     ) -> None:
         """As in `NoisyLinear`; a `sigma2` that is there already need not be computed again."""
-        gradients = self.weight.grad, self.noise.grad
+        on_weight, on_noise = self.weight.grad, self.noise.grad
+        assert on_weight is not None, "there is one before training begins"
+        assert on_noise is not None, "there is one before training begins"
         sigma2 = self.sigma2() if sigma2 is None else sigma2
-        factors = factors.view(-1, 1, 1)
+        add = self._kl_slopes(factors.view(-1, 1, 1), source)
         # A part at a time stays in the processor's cache from the first operation to the last.
         # The parts do not depend on the number of members, nor do then the numbers from `source`.
-        n_in, n_out = self.weight.shape[1:]
-        step = max(1, _PART // n_out)
-        for start in range(0, n_in, step):
-            part = (slice(None), slice(start, start + step))
-            slopes = self._kl_slopes(self.weight[part], self.noise[part], sigma2[part], source)
-            for gradient, slope in zip(gradients, slopes, strict=True):
-                assert gradient is not None, "there is one before training begins"
-                gradient[part].addcmul_(slope, factors)
+        size = max(1, _PART // self.weight[0, 0].numel())
+        wholes = on_weight, on_noise, self.weight.detach(), sigma2
+        for parts in zip(*(whole.split(size, 1) for whole in wholes), strict=True):
+            add(*parts)
 
     @abstractmethod
-    def _kl_slopes(
-        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
-    ) -> tuple[Tensor, Tensor]:
-        """Derivatives of the KL with respect to `weight` and `noise`, for some of the inputs."""
+    def _kl_slopes(self, factors: Tensor, source: NoiseSource) -> Callable[..., None]:
+        """What adds the KL's derivatives, times `factors`, to gradients.
+
+        It is called for some inputs after the others, with the gradients of their weights and of
+        `noise`, the weights, and their variances.
+        """
 
     @property
     def log_alpha(self) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import ClassVar
@@ -19,6 +19,8 @@ from ._posterior import K1, K2, K3, TINY, Posterior, WeightPosteriorLinear, log_
 
 # Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
 _LEAST_LOG_ALPHA = -8.0
+# As a tensor it is not made into one in each step.
+_K2 = torch.tensor(K2)
 
 
 class VariationalLinear(WeightPosteriorLinear):
@@ -62,11 +64,12 @@ class VariationalLinear(WeightPosteriorLinear):
         return self.weight.square().add(TINY).log() + most
 
     @torch.no_grad()
-    def sigma2(self) -> Tensor:
-        free = super().sigma2()
+    def sigma2(self, out: Tensor | None = None) -> Tensor:
+        free = super().sigma2(out)
         if self.most is None:
             return free
-        return torch.minimum(free, self.weight.square().add_(TINY).mul_(self.most.exp()))
+        most = self.weight.square().add_(TINY).mul_(self.most.exp())
+        return torch.minimum(free, most, out=free)
 
     @torch.no_grad()
     def pass_on(self, weight_gradient: Tensor, noise_gradient: Tensor) -> None:
@@ -84,22 +87,24 @@ class VariationalLinear(WeightPosteriorLinear):
         """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
         return log_uniform_kl(self.log_alpha).sum((1, 2))
 
-    def _kl_slopes(
-        self, weight: Tensor, noise: Tensor, sigma2: Tensor, source: NoiseSource
-    ) -> tuple[Tensor, Tensor]:
-        squares = weight.square().add_(TINY)
-        # K2 + K3 log_alpha, in two passes.
-        gate = torch.mul(noise, self.speed * K3).add_(K2)
-        gate.sub_(squares.log(), alpha=K3)
-        # A log_alpha that is held at its bound does not move.
-        held = None if self.most is None else gate > K2 + K3 * self.most
-        gate.sigmoid_()
-        # With respect to log_alpha = log_sigma2 - log(weight^2); its last part, 1 / (1 + alpha).
-        slope = torch.addcmul(gate, gate, gate, value=-1).mul_(-K1 * K3)
-        slope.addcdiv_(squares, squares + sigma2, value=-0.5)
-        if held is not None:
-            slope.masked_fill_(held, 0.0)
-        return (slope * weight).div_(squares).mul_(-2), slope.mul_(self.speed)
+    def _kl_slopes(self, factors: Tensor, source: NoiseSource) -> Callable[..., None]:
+        most = None if self.most is None else self.most.exp()
+
+        def add(on_weight: Tensor, on_noise: Tensor, weight: Tensor, sigma2: Tensor) -> None:
+            squares = weight.square().add_(TINY)
+            # 1 / (1 + alpha). Its logit is -log_alpha, measured to cost less than a logarithm.
+            share = torch.div(squares, squares + sigma2)
+            gate = torch.sub(_K2, share.logit(), alpha=K3).sigmoid_()
+            # With respect to log_alpha = log_sigma2 - log(weight^2), over -K1 K3.
+            slope = torch.addcmul(gate, gate, gate, value=-1).add_(share, alpha=0.5 / (K1 * K3))
+            if most is not None:
+                # A log_alpha that is held at its bound, as in `sigma2`, does not move.
+                slope.masked_fill_(sigma2 == squares * most, 0.0)
+            slope.mul_(factors)
+            on_noise.addcmul_(slope, self.speed, value=-K1 * K3)
+            on_weight.addcdiv_(slope.mul_(weight), squares, value=2 * K1 * K3)
+
+        return add
 
     def alive(self) -> Tensor:
         return self.log_alpha.detach() <= self.threshold
