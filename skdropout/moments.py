@@ -58,7 +58,8 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     plenty = 1 if x.device.type == "cpu" else 2**8
     row_bytes = n_directions * x.element_size()
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
-    group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
+    group_bytes = min(plenty, 2**6) * _GROUP_BYTES
+    group = chunk * max(1, group_bytes // (_POINTS * row_bytes * chunk))
     for start in range(0, x.shape[0], group):
         rows = slice(start, min(start + group, x.shape[0]))
         inputs = x[rows]
