@@ -16,9 +16,10 @@ from ._base import DropoutMLP
 from ._frames import uncertainty_frame
 from ._prediction import in_turns
 from .arrays import as_tensor
-from .gaussian_outputs import GaussianOutputs
+from .gaussian_outputs import GaussianOutputs, as_points
 from .likelihood import mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
+from .opposite_points import class_probabilities
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 
 _MEASURES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}
@@ -34,20 +35,13 @@ class ClassProbabilities(DropoutMLP):
     classes_: np.ndarray
 
     @abstractmethod
-    def _points(self, raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
-        """Calibrated logits of functions, and what each function counts.
+    def _calibrated(self, raws: Sequence[Any]) -> Sequence[Any]:
+        """The same with calibrated logits.
 
         Parameters
         ----------
         raws : sequence of Tensor of shape (n_draws, rows, n_raw) or GaussianOutputs
             One per member.
-
-        Returns
-        -------
-        logits : list of Tensor of shape (n_functions, rows, n_raw)
-            One per member: its draws, or what stands for a Gaussian.
-        shares : Tensor of shape (n_functions of all members,) or None
-            None if all count the same.
         """
 
     # ---- prediction ----------------------------------------------------------------------
@@ -261,7 +255,8 @@ class ClassProbabilities(DropoutMLP):
         likelihood = self.net_.criterion_
 
         def mixture(raws: list[Any], target: Tensor) -> tuple[np.ndarray]:
-            points, shares = self._points(raws)
+            # Log odds of several classes are against the last one, whose own are zero.
+            points, shares = as_points(self._calibrated(raws), n_zeros=int(len(self.classes_) > 2))
             target, members = target.to(points[0].device), dict(enumerate(points))
             return (mixture_log_prob(likelihood, members, target, shares).cpu().numpy(),)
 
@@ -276,10 +271,14 @@ class ClassProbabilities(DropoutMLP):
         Shape ``(n_draws, rows, classes)``, for two classes ``(n_draws, rows, 1)``: the second.
         """
         likelihood = self.net_.criterion_
-        points, shares = self._points(raws)
-        # Draws may be asked for again, but what stands for a Gaussian is made for this.
-        made = isinstance(raws[0], GaussianOutputs)
-        members = [likelihood.probabilities(raw, out=raw if made else None) for raw in points]
+        logits, made = self._calibrated(raws), isinstance(raws[0], GaussianOutputs)
+        if made and len(self.classes_) > 2:
+            members = [class_probabilities(raw, likelihood.probabilities) for raw in logits]
+            shares = None
+        else:
+            points, shares = as_points(logits)
+            # Draws may be asked for again, but what stands for a Gaussian is made for this.
+            members = [likelihood.probabilities(raw, out=raw if made else None) for raw in points]
         return members[0] if len(members) == 1 else torch.cat(members), shares
 
     @staticmethod

@@ -22,22 +22,26 @@ class Noise(NamedTuple):
 
     Attributes
     ----------
-    explained : Tensor
-        The part of the variance that a straight line in the Gaussian input explains.
+    shared : Tensor
+        Covariance with the Gaussian input. Times the slope, it is the part of the variance that a
+        straight line in the input explains.
     slope, squared_slope, curvature : Tensor
         Expectations of the activation's derivative, of its square and of the second derivative.
     value_slope : Tensor
         Expectation of the activated value times the derivative.
+    inverse_std : callable
+        Returns one over the standard deviation of the input, bounded where that is nothing.
     twist : callable
         Returns the expectation of the third derivative, times the cube of the standard deviation
         of the input.
     """
 
-    explained: Tensor
+    shared: Tensor
     slope: Tensor
     squared_slope: Tensor
     curvature: Tensor
     value_slope: Tensor
+    inverse_std: Callable[[], Tensor]
     twist: Callable[[], Tensor]
 
 
@@ -77,7 +81,7 @@ def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
     one = mean.new_ones(()).expand_as(mean)
     zero = mean.new_zeros(()).expand_as(mean)
-    noise = Noise(variance, one, one, zero, mean, lambda: zero)
+    noise = Noise(variance, one, one, zero, mean, partial(_inverse_root, variance), lambda: zero)
     return _by_recursion(mean, variance, mean, torch.addcmul(variance, mean, mean), noise)
 
 
@@ -88,11 +92,12 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     is a spike at zero, its expectation the density there. Far below zero the terms of the sums
     cancel, and rounding may leave a little less than nothing.
     """
-    inverse = variance.clamp_min(1e-20 if mean.dtype == torch.float32 else 1e-100).rsqrt_()
+    inverse = _inverse_root(variance)
     z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
-    on = torch.erf(z).mul_(0.5).add_(0.5)
+    half, peak = mean.new_full((), 0.5), mean.new_full((), _LOG2_PEAK)
+    on = torch.erf(z)
+    torch.add(half, on, alpha=0.5, out=on)
     # Powers of two, which are faster than those of e: the density of the Gaussian at zero.
-    peak = mean.new_full((), _LOG2_PEAK)
     density = torch.addcmul(peak, z, z, value=-math.log2(math.e), out=z)
     density = density.exp2_().mul_(inverse)
     first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
@@ -102,8 +107,12 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     def twist() -> Tensor:
         return torch.mul(mean, density).mul_(variance).mul_(inverse).neg_()
 
-    noise = Noise(spread_on.mul_(on), on, on, density, first, twist)
+    noise = Noise(spread_on, on, on, density, first, lambda: inverse, twist)
     return _by_recursion(mean, variance, first, second, noise)
+
+
+def _inverse_root(variance: Tensor) -> Tensor:
+    return variance.clamp_min(1e-20 if variance.dtype == torch.float32 else 1e-100).rsqrt_()
 
 
 def _by_recursion(
@@ -156,10 +165,9 @@ def _by_quadrature(
             squared_slope.addcmul_(one, one, value=share)
             value_slope.addcmul_(value, one, value=share)
             curvature.add_(two, alpha=share)
-        explained = slope.square().mul_(variance)
-        noise = Noise(
-            explained, slope, squared_slope, curvature, value_slope, partial(twist, mean, std)
-        )
+        shared = slope * variance
+        late = partial(_inverse_root, variance), partial(twist, mean, std)
+        noise = Noise(shared, slope, squared_slope, curvature, value_slope, *late)
         third, fourth = (partial(power, n, mean, std) for n in (3, 4))
         return Units(first, second, third, lambda _: fourth(), noise)
 

@@ -13,12 +13,11 @@ from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
-from torch import Tensor
 
 from ._calibration import HeldOut
 from ._probabilities import ClassProbabilities
 from .calibration import quality_of_logits, temperature_of_logits
-from .gaussian_outputs import as_points
+from .gaussian_outputs import GaussianOutputs
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
 from .network import Stack
 from .plain import MomentStack
@@ -328,12 +327,14 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
 
     # ---- calibration ---------------------------------------------------------------------
 
-    def _points(self, raws: Sequence[Any]) -> tuple[list[Tensor], Tensor | None]:
-        """Calibrated logits: draws, or what stands for a Gaussian (`as_points`)."""
-        # Log odds of several classes are against the last one, whose own are zero.
-        points, shares = as_points(raws, n_zeros=int(len(self.classes_) > 2))
+    def _calibrated(self, raws: Sequence[Any]) -> Sequence[Any]:
         temperature = self._temperature()
-        return points if temperature == 1 else [raw / temperature for raw in points], shares
+        if temperature == 1:
+            return raws
+        return [
+            raw.divided(temperature) if isinstance(raw, GaussianOutputs) else raw / temperature
+            for raw in raws
+        ]
 
     def _temperature(self) -> float:
         return 1.0 if self.calibration_ is None else self.calibration_["temperature"]

@@ -37,6 +37,16 @@ class GaussianOutputs(NamedTuple):
     covariance: Tensor
     third: Tensor | None = None
 
+    def rows(self, chosen: Tensor) -> GaussianOutputs:
+        """Of some rows, by a mask."""
+        third = None if self.third is None else self.third[chosen]
+        return GaussianOutputs(self.mean[chosen], self.covariance[chosen], third)
+
+    def divided(self, by: float) -> GaussianOutputs:
+        """The distribution of the outputs divided by a number."""
+        third = None if self.third is None else self.third / by**3
+        return GaussianOutputs(self.mean / by, self.covariance / by**2, third)
+
     def at(self, points: np.ndarray, n_zeros: int = 0) -> Tensor:
         """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
 
@@ -61,7 +71,7 @@ class GaussianOutputs(NamedTuple):
         # Points and rows last in memory: what follows works on the outputs side by side. The means
         # and zeros come along in one product, in which new memory is written once.
         columns = self.mean.new_zeros(n_raw + 1, n_raw + n_zeros, n_rows)
-        _set_root(columns[:-1, :n_raw], self.covariance)
+        set_root(columns[:-1, :n_raw], self.covariance)
         columns[-1, :n_raw] = self.mean.T
         if self.third is None:
             at = torch.cat([at, torch.ones_like(at[:, :1])], 1)
@@ -143,7 +153,7 @@ def standard_points(n_dimensions: int) -> np.ndarray:
     return points
 
 
-def _set_root(root: Tensor, covariance: Tensor) -> None:
+def set_root(root: Tensor, covariance: Tensor) -> None:
     """Cholesky's factors of matrices ``(rows, n, n)``, some of which may be singular.
 
     Parameters
@@ -154,12 +164,16 @@ def _set_root(root: Tensor, covariance: Tensor) -> None:
     """
     factors, failed = torch.linalg.cholesky_ex(covariance)
     root.copy_(factors.permute(2, 1, 0))
-    pivots, variances = (m.diagonal(dim1=1, dim2=2) for m in (factors, covariance))
-    smallest = torch.finfo(root.dtype).eps * 8 * variances.amax(1)
-    regular = (failed == 0) & (pivots.amin(1).square() > smallest)
-    singular = regular.logical_not().nonzero()[:, 0]
-    if len(singular):
+    smallest = torch.finfo(root.dtype).eps * 8 * largest_variance(covariance)
+    singular = (failed != 0) | (root.diagonal().amin(1).square() <= smallest)
+    if singular.any():
         root[:, :, singular] = _singular_root(covariance[singular], smallest[singular])
+
+
+def largest_variance(covariance: Tensor) -> Tensor:
+    """Of the outputs of each row: ``(rows,)``."""
+    # Measured: along the last axis, torch takes several times as long.
+    return covariance.diagonal(dim1=1, dim2=2).T.contiguous().amax(0)
 
 
 def _singular_root(covariance: Tensor, smallest: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class MomentMap:
         second = units.second if self.alpha is None else units.second * self.gained
         return torch.matmul(second, self.variance)
 
-    def skewness_of_sums(self, units: Units, variance: Tensor) -> Tensor:
+    def skewness_of_sums(self, units: Units, inverse_std: Tensor) -> Tensor:
         """Skewness of the sums, as if the units were independent: ``(rows, n_out)``.
 
         The factors make most of it, and these are independent.
@@ -111,8 +111,8 @@ class MomentMap:
         Parameters
         ----------
         units : Units
-        variance : Tensor of shape (rows, n_out)
-            Of the sums.
+        inverse_std : Tensor of shape (rows, n_out)
+            One over the standard deviation of the sums.
         """
         assert self.alpha is not None, "asked for only where there are factors"
         if units.noise is None:
@@ -123,9 +123,8 @@ class MomentMap:
             central.addcmul_(units.third(), 1 + 3 * self.alpha + self.third)
         skewness = torch.matmul(central, self.cubes)
         # Three products take less time than a power.
-        inverse = variance.clamp_min(torch.finfo(variance.dtype).tiny ** 0.25).rsqrt_()
         for _ in range(3):
-            skewness.mul_(inverse)
+            skewness.mul_(inverse_std)
         return skewness.clamp_(-_MOST_SKEWED, _MOST_SKEWED)
 
     # ---- backward --------------------------------------------------------------------------------
@@ -177,8 +176,13 @@ class MomentMap:
         third = units.third()
         fourth = units.fourth(third).mul_(self.square_bend).unsqueeze(1)
         third = (third * self.slope_bend).unsqueeze(1)
-        left.addcmul_(second, third)
-        right = torch.mul(first, third).addcmul_(second, fourth)
+        if total.shape[1] == 1:
+            # The two mixed terms are the same.
+            left.addcmul_(second, third, value=2)
+            right = fourth.mul_(second)
+        else:
+            left.addcmul_(second, third)
+            right = torch.mul(first, third).addcmul_(second, fourth)
         add_products(total, (left, first), (right, second))
 
     def back(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -209,7 +213,9 @@ def unexplained(spread: Tensor, noise: Noise | None) -> Tensor:
 
     It takes the place of the spread.
     """
-    return spread if noise is None else spread.sub_(noise.explained).clamp_min_(0)
+    if noise is None:
+        return spread
+    return spread.addcmul_(noise.shared, noise.slope, value=-1).clamp_min_(0)
 
 
 def add_products(total: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:

@@ -27,8 +27,11 @@ _LEAST_ROWS = 128
 _MOST_CURVED = 4
 # Hidden layers from which on the skewness of the last one's sums is not neglected.
 _LEAST_SKEWED = 3
+# Bytes of the derivatives of many outputs: more of them leave the cache, and fresh memory of two
+# megabytes is handed out page by page.
+_BLOCK_BYTES = 2**20
 # Bytes of what is made of the Gaussian outputs of the rows that are handed out together.
-_GROUP_BYTES = 2**20
+_GROUP_BYTES = 2**22
 # What such a result has per output and row: about as many points stand for a Gaussian.
 _POINTS = 64
 
@@ -55,7 +58,8 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     plenty = 1 if x.device.type == "cpu" else 2**8
     row_bytes = n_directions * x.element_size()
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
-    group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
+    group_bytes = min(plenty, 2**6) * _GROUP_BYTES
+    group = chunk * max(1, group_bytes // (_POINTS * row_bytes * chunk))
     for start in range(0, x.shape[0], group):
         rows = slice(start, min(start + group, x.shape[0]))
         inputs = x[rows]
@@ -84,7 +88,7 @@ class _Member:
         if stack.directions is not None:
             directions = stack.directions.to(directions)
         self.directions = directions
-        self.weight = torch.matmul(self.last.weight, directions.T)
+        self.weight = by_columns(torch.matmul(self.last.weight, directions.T))
         self.bias = torch.mv(directions, self.last.bias)
         # Only noise that multiplies units is large and lopsided enough for the curvature.
         noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
@@ -135,9 +139,9 @@ class _Member:
         passed.append(Passed(self.last, units, rest, own, None))
         mean = torch.addmm(self.bias, units.mean, self.weight)
         if self.skewed_sums and passed[-2].rest is not None:
-            assert variance is not None, "factors are noise"
             assert units.noise is not None, "factors are noise"
-            skewness = passed[-2].layer.skewness_of_sums(passed[-2].units, variance)
+            layer, before, *_ = passed[-2]
+            skewness = layer.skewness_of_sums(before, units.noise.inverse_std())
             mean.addmm_(skewness.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
         covariance, sources = self._from_outputs(passed)
         if not self.skewed:
@@ -164,6 +168,9 @@ class _Member:
     def _from_hidden(self, passed: list[Passed], total: Tensor, sources: list[Source]) -> None:
         """The same from the last hidden layer on, whose units are random."""
         first, second = sources[0].first, None
+        if self._in_blocks(passed[-2]):
+            self._add_own_in_blocks(passed[-1], passed[-2], total)
+            return
         for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
             sums, first, second = self._back(above, below, first, second)
             layer, units, rest, own, _ = below
@@ -177,6 +184,26 @@ class _Member:
             sources.append(Source(below, first, effect, sums))
             if units.noise is None:
                 break
+
+    def _in_blocks(self, below: Passed) -> bool:
+        """Whether only the covariance is asked for, and only factors on fixed units are left."""
+        fixed = below.units.noise is None and below.own is None and below.norm is None
+        return fixed and not self.curved and not self.skewed
+
+    def _add_own_in_blocks(self, above: Passed, below: Passed, total: Tensor) -> None:
+        """`MomentMap.add_own` without the curvature, a block of rows at a time."""
+        assert above.units.noise is not None, "asked for only where something is random"
+        block = len(total)
+        if total.device.type == "cpu":
+            block = max(_LEAST_ROWS, _BLOCK_BYTES // (self.back.shape[1] * total.element_size()))
+        for slope, size, part in zip(
+            above.units.noise.slope.split(block),
+            (below.units.mean * below.layer.root).split(block),
+            total.split(block),
+            strict=True,
+        ):
+            effect = (slope @ self.back).view(len(slope), len(self.bias), -1)
+            add_products(part, (effect.mul_(size.unsqueeze(1)), effect))
 
     def _back(
         self, above: Passed, below: Passed, first: Tensor, second: Tensor | None

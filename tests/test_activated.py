@@ -93,9 +93,9 @@ def test_relu_is_exact():
 def test_a_straight_line_explains_its_squared_slope_and_no_more_than_there_is(name):
     units = _units(name)
     line = units.noise.slope[0].numpy() ** 2 * GRID[1] ** 2
-    np.testing.assert_allclose(units.noise.explained[0], line, rtol=1e-9)
+    np.testing.assert_allclose((units.noise.shared * units.noise.slope)[0], line, rtol=1e-9)
     # Up to the error of the rule of integration.
-    assert (units.variance - units.noise.explained >= -1e-4).all()
+    assert (units.variance - units.noise.shared * units.noise.slope >= -1e-4).all()
 
 
 @pytest.mark.parametrize("name", ACTIVATED)
@@ -105,9 +105,9 @@ def test_far_away_and_without_variance_everything_is_finite(name, dtype):
     variance = torch.tensor([[1.0, 1e-12, 0.0, 1e-20, 0.0, 1e4, 1.0]], dtype=dtype)
     units = ACTIVATED[name](mean, variance)
     noise = units.noise
-    for values in (*_powers(units), *noise[:-1], noise.twist()):
+    for values in (*_powers(units), *noise[:-2], noise.inverse_std(), noise.twist()):
         assert values.isfinite().all()
-    for values in (units.second, units.variance, units.noise.explained):
+    for values in (units.second, units.variance, units.noise.shared * units.noise.slope):
         assert (values >= 0).all()
 
 

@@ -46,7 +46,7 @@ FLOORS = [
         "_frames",
         "_parameters",
     },
-    {"mixture", "skewness"},
+    {"mixture", "skewness", "opposite_points"},
     {"moments"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
     {"steps", "validation"},

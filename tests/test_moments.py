@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from skdropout.activated import without_noise
 from skdropout.draws import evaluate
 from skdropout.families import FAMILIES, Bernoulli, Family
 from skdropout.gaussian_outputs import GaussianOutputs, as_points, standard_points
+from skdropout.likelihood import CategoricalLikelihood
 from skdropout.moment_maps import MomentMap
 from skdropout.moments import propagate
 from skdropout.network import Architecture, Member, Stack
+from skdropout.opposite_points import class_probabilities
 from skdropout.uncertainty import entropy_uncertainty, probability_uncertainty
 from tests.randomness import assert_mean, assert_variance
 from tests.reference import ESTIMATORS, quick, sigmoid, softmax, target
@@ -295,7 +298,7 @@ def test_the_skewness_of_sums_is_that_of_independent_factors():
     hidden, last = (MomentMap(layer, 0, torch.float64) for layer in stack.moments().layers)
     h = torch.relu(torch.as_tensor(ROWS) @ hidden.weight + hidden.bias).detach()
     variance = np.einsum("s,snk->nk", shares, centred**2)
-    ours = last.skewness_of_sums(without_noise(h), torch.from_numpy(variance)).detach()
+    ours = last.skewness_of_sums(without_noise(h), torch.from_numpy(variance).rsqrt()).detach()
     expected = np.einsum("s,snk->nk", shares, centred**3) / variance**1.5
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
@@ -412,6 +415,27 @@ def test_outputs_of_value_zero_are_added_behind(skewed):
     assert not more[..., 3:].any()
     assert more.shape[2] == 4
     np.testing.assert_allclose(points.mean(0), mean, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_half_of_the_powers_are_enough(dtype, skewed):
+    """Rows that are moderate, far apart, spread wide, without variance and no number at all."""
+    mean, covariance = (torch.from_numpy(values).to(dtype) for values in _gaussian_logits(4))
+    steep = 0.6 * np.log(torch.finfo(dtype).max)
+    mean[0, 0], mean[1, 1] = steep, 5 * steep
+    covariance[2] *= steep**2
+    covariance[3] = 0.0
+    mean[4] = torch.nan
+    third = 0.3 * covariance.diagonal(dim1=1, dim2=2) ** 1.5 if skewed else None
+    outputs = GaussianOutputs(mean, covariance, third)
+    plain = CategoricalLikelihood(5).probabilities
+    expected = plain(outputs.at(standard_points(4), n_zeros=1))
+    close = partial(np.testing.assert_allclose, rtol=1e4 * torch.finfo(dtype).eps, atol=1e-30)
+    close(class_probabilities(outputs, plain), expected)
+    for row in range(len(mean)):
+        alone = class_probabilities(outputs.rows(torch.arange(len(mean)) == row), plain)
+        close(alone[:, 0], expected[:, row])
 
 
 def test_points_are_always_the_same_and_nobody_can_change_them():
