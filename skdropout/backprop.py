@@ -2,38 +2,25 @@
 
 Autograd costs more than the arithmetic of a small network: it is the larger half of a training
 step at 100 hidden units and 32 rows. With large weight posteriors it makes a dozen passes more
-over tensors of the size of the weights. The gradients are a few lines a map, so they stand here;
-every other stack trains through autograd. A test holds the two equal.
+over tensors of the size of the weights. The gradients are a few lines a map, and stand in
+`reverse_maps`; every other stack trains through autograd. A test holds the two equal.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from .activations import ACTIVATIONS
-from .families import (
-    BernoulliLinear,
-    MultiplicativeLinear,
-    NoiseSource,
-    NoisyLinear,
-    VariationalGaussianLinear,
-    WeightPosteriorLinear,
-)
-from .families._posterior import TINY
+from .families import BernoulliLinear, NoiseSource
 from .network import Stack
+from .reverse_maps import LinearMap, RectifiedMap, map_class
 from .scratch import Scratch
 
-# Maps of a stack with so few outputs are multiplied transposed, which is several times faster:
-# the batched product of matrices is made for wide ones. Measured with up to ten outputs.
-_NARROW = 10
 # Results of a step that take at least so many bytes are written to the same memory in each step.
 # Smaller ones are allocated faster than that takes.
 _LARGE = 2**18
@@ -59,13 +46,13 @@ class Backprop:
         self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
         self.n_members = len(stack.members)
         self.scratch = Scratch()
-        self.maps: list[_Map] = [
-            _map_class(linear)(linear)  # type: ignore[misc]
+        self.maps: list[LinearMap] = [
+            map_class(linear)(linear)  # type: ignore[misc]
             for linear in stack.linears
         ]
         for depth, linear in enumerate(stack.linears):
             if depth and name == "relu" and isinstance(linear, BernoulliLinear):
-                self.maps[depth] = _RectifiedMap(linear)
+                self.maps[depth] = RectifiedMap(linear)
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -73,7 +60,7 @@ class Backprop:
         return (
             not stack.norms
             and stack.inputs is None
-            and all(_map_class(linear) is not None for linear in stack.linears)
+            and all(map_class(linear) is not None for linear in stack.linears)
         )
 
     def batches(self, x: Tensor, size: int, source: NoiseSource) -> Iterator[tuple]:
@@ -169,234 +156,3 @@ class Backprop:
         """
         for map_ in self.maps:
             map_.add_kl_gradient(factors, source)
-
-
-class _Map(ABC):
-    """One linear map of the stack. A stack of one has no axis of members here.
-
-    Attributes
-    ----------
-    outputs, gradient : Tensor or None
-        Memory for the outputs of a batch, and for the gradient of its inputs.
-    """
-
-    outputs: Tensor | None = None
-    gradient: Tensor | None = None
-
-    def __init__(self, linear: NoisyLinear) -> None:
-        self.single = len(linear.weight) == 1
-        self.narrow = not self.single and linear.weight.shape[2] <= _NARROW
-        self.affine = torch.addmm if self.single else torch.baddbmm
-        self.product = torch.mm if self.single else torch.bmm
-        # Attributes of modules and transposes cost microseconds each; a step has few of them.
-        self.weight, self.bias = self.lean(linear.weight.detach()), self.lean(linear.bias.detach())
-        self.transposed, self.bias_transposed = self.weight.mT, self.bias.mT
-        self.weight_gradient = self.lean(linear.weight.grad)
-        self.transposed_gradient = self.weight_gradient.mT
-        self.bias_gradient = self.lean(linear.bias.grad)
-
-    def lean(self, values: Tensor | None) -> Tensor:
-        assert values is not None, "every parameter has a gradient"
-        return values[0] if self.single else values
-
-    def plain(self, inputs: Tensor) -> Tensor:
-        """The map without noise."""
-        if self.narrow:
-            return torch.baddbmm(self.bias_transposed, self.transposed, inputs.mT).mT
-        out = _fitting(self.outputs, inputs)
-        return self.affine(self.bias, inputs, self.weight, out=out)
-
-    def set_gradients(self, inputs: Tensor, gradient: Tensor) -> None:
-        """Set those of the weights and biases of `plain`."""
-        if self.narrow:
-            torch.bmm(gradient.mT, inputs, out=self.transposed_gradient)
-        else:
-            self.product(inputs.mT, gradient, out=self.weight_gradient)
-        torch.sum(gradient, -2, keepdim=True, out=self.bias_gradient)
-
-    def plain_gradient_of_inputs(self, gradient: Tensor) -> Tensor:
-        """That of the inputs of `plain`."""
-        out = _fitting(self.gradient, gradient)
-        if self.narrow and gradient.shape[-1] == 1:
-            return torch.mul(gradient, self.transposed, out=out)
-        return self.product(gradient, self.transposed, out=out)
-
-    @abstractmethod
-    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        """What a pass over so many rows needs, with rows second."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, Any]:
-        """Noisy product, and what the reverse pass needs of it."""
-
-    @abstractmethod
-    def backward(self, x: Tensor, kept: Any, gradient: Tensor) -> None:
-        """Set the parameters' gradients."""
-
-    @abstractmethod
-    def gradient_of_inputs(self, x: Tensor, kept: Any, gradient: Tensor) -> Tensor:
-        """After `backward`."""
-
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        return
-
-
-class _MultiplicativeMap(_Map):
-    """Inputs that are multiplied by noise that has no parameters."""
-
-    def __init__(self, linear: MultiplicativeLinear) -> None:
-        super().__init__(linear)
-        self.linear = linear
-
-    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        return self.linear.gain(n_rows, source)
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
-        inputs = x if noise is None else x * noise
-        return self.plain(inputs), (inputs, noise)
-
-    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
-        self.set_gradients(kept[0], gradient)
-
-    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
-        gradient = self.plain_gradient_of_inputs(gradient)
-        return gradient if kept[1] is None else gradient.mul_(kept[1])
-
-
-class _RectifiedMap(_MultiplicativeMap):
-    """Rectified inputs times a mask: where the product is zero, so is what reaches the inputs.
-
-    So the rectifier's derivative, read off the product, is the mask's as well.
-    """
-
-    def __init__(self, linear: BernoulliLinear) -> None:
-        super().__init__(linear)
-        self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
-        self.scale = self.lean(linear.scale)
-        self.shared: tuple[Tensor, Tensor] | None = None
-        self.scratch = Scratch()
-
-    def noise(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        if not self.noisy:
-            return None
-        # Members that share bits and the rate share a mask, which is made once. Parts of a block
-        # have other sources, but the same streams.
-        if self.shared is None:
-            self.shared = self.kinds(source)
-        (one, kind), shape = self.shared, (n_rows, self.linear.weight.shape[1])
-        out = self.scratch("kinds", self.weight, len(one), *shape)
-        if len(one) == len(kind):
-            return self.masks(n_rows, source, out=out)
-        masks = self.masks(n_rows, source, one, out)
-        out = self.scratch("masks", self.weight, len(kind), *shape)
-        return torch.index_select(masks, 0, kind, out=out)
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
-        # The activation has made x for this map only.
-        inputs = x if noise is None else x.mul_(noise)
-        return self.plain(inputs), (inputs, noise)
-
-    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
-        if kept[1] is not None:
-            gradient = gradient.mul_(self.scale)
-        return self.plain_gradient_of_inputs(gradient)
-
-
-class _LearnedGainMap(_Map):
-    """Inputs times ``1 + std normal``, where each input's std is learned."""
-
-    def __init__(self, linear: VariationalGaussianLinear) -> None:
-        super().__init__(linear)
-        assert linear.noise is not None, "without noise it is a `_MultiplicativeMap`"
-        self.linear, self.n_in = linear, linear.weight.shape[1]
-        self.noise_gradient = self.lean(linear.noise.grad)
-        self.on_inputs = self.weight
-
-    def noise(self, n_rows: int, source: NoiseSource) -> Tensor:
-        return source.normal(n_rows, self.n_in)
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
-        assert noise is not None
-        std, slope = map(self.lean, self.linear.std_and_slope())
-        gain = torch.addcmul(torch.ones_like(std), noise, std)
-        inputs = x * gain
-        return self.plain(inputs), (inputs, gain, noise, slope)
-
-    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
-        inputs, _, noise, slope = kept
-        self.set_gradients(inputs, gradient)
-        self.on_inputs = self.plain_gradient_of_inputs(gradient)
-        on_std = (self.on_inputs * x).mul_(noise)
-        torch.sum(on_std, -2, keepdim=True, out=self.noise_gradient)
-        self.noise_gradient.mul_(slope)
-
-    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
-        return self.on_inputs.mul_(kept[1])
-
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        self.linear.add_kl_gradient(factors, source)
-
-
-class _PosteriorMap(_Map):
-    """Gaussian weights, by local reparameterization: ``x @ weight + sqrt(x^2 @ sigma2) normal``.
-
-    The variance of the weights is made once a step and serves the forward pass, the reverse
-    pass and the KL.
-    """
-
-    def __init__(self, linear: WeightPosteriorLinear) -> None:
-        super().__init__(linear)
-        self.linear, self.n_out = linear, linear.weight.shape[2]
-        speeds = linear.speed.flatten().tolist()
-        # Where all members have the same, the product has it as a factor that costs nothing.
-        self.half_speed = 0.5 * speeds[0]
-        self.relative = None if len(set(speeds)) == 1 else linear.speed / speeds[0]
-        self.noise_gradient = self.lean(linear.noise.grad)
-        # Held: a fresh tensor of this size would be handed out page by page in each step.
-        self.held = torch.empty_like(linear.weight.detach())
-        self.sigma2 = self.lean(self.held)
-
-    def noise(self, n_rows: int, source: NoiseSource) -> Tensor:
-        return source.normal(n_rows, self.n_out)
-
-    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
-        assert noise is not None
-        self.linear.sigma2(self.held)
-        squares = x.square()
-        std = self.product(squares, self.sigma2).clamp_min_(TINY).sqrt_()
-        out = self.plain(x).addcmul_(std, noise)
-        # Twice the derivative of the output with respect to its variance.
-        return out, (squares, torch.div(noise, std))
-
-    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
-        squares, ratio = kept
-        twice, out = ratio.mul_(gradient), self.noise_gradient
-        scaled = twice if self.relative is None else twice * self.relative
-        self.affine(out, squares.mT, scaled, beta=0, alpha=self.half_speed, out=out)
-        out.mul_(self.sigma2)
-        self.set_gradients(x, gradient)
-        self.linear.pass_on(self.weight_gradient, self.noise_gradient)
-
-    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
-        # `backward` has turned the ratio into twice the gradient of the variance.
-        twice_on_squares = self.product(kept[1], self.sigma2.mT)
-        return self.plain_gradient_of_inputs(gradient).addcmul_(twice_on_squares, x)
-
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        self.linear.add_kl_gradient(factors, source, self.held)
-
-
-def _fitting(memory: Tensor | None, rows: Tensor) -> Tensor | None:
-    """Memory, if it is for a batch of as many rows."""
-    return None if memory is None or memory.shape[-2] != rows.shape[-2] else memory
-
-
-def _map_class(linear: NoisyLinear) -> type[_Map] | None:
-    """What trains a map; None for autograd."""
-    if isinstance(linear, WeightPosteriorLinear):
-        return _PosteriorMap
-    if isinstance(linear, VariationalGaussianLinear):
-        return _LearnedGainMap if linear.noisy else _MultiplicativeMap
-    if isinstance(linear, MultiplicativeLinear) and not linear.learned:
-        return _MultiplicativeMap
-    return None

@@ -20,6 +20,7 @@ FLOORS = [
     {"normalization", "activations"},
     {"plain"},
     {"network", "likelihood", "scratch"},
+    {"reverse_maps"},
     {
         "gaussian_likelihoods",
         "rows",
