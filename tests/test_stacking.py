@@ -213,7 +213,8 @@ def test_members_with_other_numbers_of_rows(two_classes, estimator_class, dropou
     y = target(estimator_class, y)
     options = {"normalization": normalization, "dropout": dropout}
     if dropout == "variational":
-        options |= {"dropout": Variational(kl_warmup=2), "max_iter": 4}
+        # As above: rounding errors grow fast.
+        options |= {"dropout": Variational(kl_warmup=2), "max_iter": 4, "dropout_rate": 0.2}
     models = _models(estimator_class, **options)
     data = [(X[:n], y[:n]) for n in (120, 117, 100, 120, 100, 117)]
     nets = _together(models, data)
