@@ -104,5 +104,5 @@ class Settings(Parameters):
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
         if self.verbose and not quiet:
-            callbacks.append(("epoch_line", EpochLine(self.max_iter)))
+            callbacks.append(("epoch_line", EpochLine()))
         return callbacks

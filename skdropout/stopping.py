@@ -219,23 +219,14 @@ class InverseScaling(Callback):
 
 
 class EpochLine(Callback):
-    """Print one readable line per epoch.
-
-    Parameters
-    ----------
-    n_epochs : int
-        How many there can be.
-    """
-
-    def __init__(self, n_epochs: int) -> None:
-        self.n_epochs = n_epochs
+    """Print one readable line per epoch."""
 
     def on_epoch_begin(self, net: DropoutNet, **kwargs: Any) -> None:
         self.start_ = time.perf_counter()
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        parts = [f"epoch {epoch['epoch']:>4}/{self.n_epochs}", f"loss {epoch['train_loss']:.5f}"]
+        parts = [f"epoch {epoch['epoch']:>4}/{net.last_epoch_}", f"loss {epoch['train_loss']:.5f}"]
         if "valid_loss" in epoch:
             parts.append(f"validation log-likelihood {-epoch['valid_loss']:.5f}")
         parts.append(f"{time.perf_counter() - self.start_:.2f} s")

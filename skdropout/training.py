@@ -28,7 +28,7 @@ from .validation import member_scores
 # What there is only while a net is trained.
 _IN_TRAINING = (
     *("flat_", "backprop_", "elastic_net_", "by_ratio_", "blocks_", "whole_"),
-    *("latest_", "counting_", "kl_factors_", "gradient_scale_"),
+    *("latest_", "counting_", "kl_factors_", "gradient_scale_", "last_epoch_"),
 )
 
 
@@ -125,6 +125,8 @@ class DropoutNet(SteppingNet):
         self, X: Rows, y: Any = None, classes: Any = None, **fit_params: Any
     ) -> DropoutNet:
         """Train for some epochs, as skorch's; afterwards the stack is whole again."""
+        epochs = fit_params.get("epochs")
+        self.last_epoch_ = len(self.history) + (self.max_epochs if epochs is None else epochs)
         super().partial_fit(X, y, classes=classes, **fit_params)
         if self.whole_ is not None:
             self._hand_in(np.ones(len(self.living_), dtype=bool))

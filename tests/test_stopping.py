@@ -165,6 +165,14 @@ def test_verbose_prints_a_line_an_epoch(two_classes, capsys):
         assert re.fullmatch(rf"epoch +{number}/200  loss {loss:.5f}  \d+\.\d\d s", line)
 
 
+def test_verbose_counts_the_calls_of_partial_fit(two_classes, capsys):
+    X, y = two_classes
+    model = quick(DropoutMLPClassifier, verbose=True)
+    for number in (1, 2):
+        model.partial_fit(X, y, classes=[0, 1])
+        assert capsys.readouterr().out.startswith(f"epoch    {number}/{number}  ")
+
+
 def test_verbose_prints_the_validation_score(two_classes, capsys):
     X, y = two_classes
     quick(DropoutMLPClassifier, verbose=True, early_stopping=True).fit(X, y)

@@ -15,6 +15,8 @@ from _uci import (
     HETEROSCEDASTIC,
     HOMOSCEDASTIC,
     LEVELS,
+    TWO_HETEROSCEDASTIC,
+    TWO_MEMBERS,
     contestants,
     coverage_key,
     fit_and_score,
@@ -133,7 +135,7 @@ def score_section(
 def verdict_section(found: dict, tables: list[str]) -> list[str]:
     """Ours less each published figure."""
     lines = []
-    for name in (HOMOSCEDASTIC, HETEROSCEDASTIC):
+    for name in (HOMOSCEDASTIC, HETEROSCEDASTIC, TWO_MEMBERS, TWO_HETEROSCEDASTIC):
         for published, figures in PUBLISHED.items():
             for score, sign in (("rmse", -1), ("ll", 1)):
                 ours = means(found, [name], tables, score)[name]
