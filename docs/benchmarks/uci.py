@@ -60,7 +60,7 @@ change only for one that is better on all five tables, in RMSE and in calibrated
 .15 and .2, `alpha` .05, .1 and .2, rate .15 with `alpha` .05, steps of .002 and .0015, also with
 more noise or `alpha`, and the mean of the weights over constant last steps were not: each was worse
 on some table. Smaller steps gained wine-red .005 of RMSE and cost energy .17. Two members were, and
-they are not one network, so `n_members` stays 1 and two have a line of their own.
+they are not one network, so `n_members` stays 1 and two have lines of their own.
 
 Beyond these five tables the defaults have not been chosen for anything."""
 
