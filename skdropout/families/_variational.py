@@ -20,7 +20,7 @@ from ._posterior import K1, K2, K3, TINY, Posterior, WeightPosteriorLinear, log_
 # Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
 _LEAST_LOG_ALPHA = -8.0
 # As a tensor it is not made into one in each step.
-_K2 = torch.tensor(K2)
+_K2 = torch.tensor(K2, device="cpu")
 
 
 class VariationalLinear(WeightPosteriorLinear):
