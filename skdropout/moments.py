@@ -196,14 +196,14 @@ class _Member:
         block = len(total)
         if total.device.type == "cpu":
             block = max(_LEAST_ROWS, _BLOCK_BYTES // (self.back.shape[1] * total.element_size()))
-        for slope, size, part in zip(
+        for slope, mean, part in zip(
             above.units.noise.slope.split(block),
-            (below.units.mean * below.layer.root).split(block),
+            below.units.mean.split(block),
             total.split(block),
             strict=True,
         ):
-            effect = (slope @ self.back).view(len(slope), len(self.bias), -1)
-            add_products(part, (effect.mul_(size.unsqueeze(1)), effect))
+            first = (slope @ self.back).view(len(slope), len(self.bias), -1)
+            below.layer.add_own(part, below.units._replace(mean=mean), first, None)
 
     def _back(
         self, above: Passed, below: Passed, first: Tensor, second: Tensor | None

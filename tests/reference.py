@@ -62,6 +62,14 @@ def target(estimator_class: type, y: np.ndarray) -> np.ndarray:
     return y + 0.1 * np.random.default_rng(0).standard_normal(len(y))
 
 
+def ten_columns_that_decide(n_rows: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two classes, which the first 10 columns decide but for some noise; the others say nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_rows, n_columns))
+    effect = rng.choice([-1, 1], 10) * rng.uniform(0.7, 1.3, 10)
+    return X, (X[:, :10] @ effect + 0.5 * rng.standard_normal(n_rows) > 0).astype(int)
+
+
 def twin(estimator: Any, member: int = 0) -> nn.Sequential:
     """The fitted network of one member in plain torch, float64, in eval mode."""
     return stack_twin(estimator.net_.module_, member)

@@ -25,7 +25,7 @@ EXPECTED_FAILURES = {
 }
 
 # Every family, and normalization with one that has a reverse pass of its own without it and with
-# two that learn their noise. What normalization does to the training of each is in test_training.
+# two that learn their noise. What normalization does to the training of each is in test_stacking.
 NETWORKS = [
     *((dropout, None) for dropout in DROPOUTS),
     ("bernoulli", "batch"),

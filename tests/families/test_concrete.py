@@ -12,6 +12,7 @@ from skdropout.backprop import Backprop
 from skdropout.families import Concrete, NoiseSource
 from skdropout.network import Architecture, Member, Stack
 from tests.randomness import assert_mean, assert_variance
+from tests.reference import ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -103,11 +104,7 @@ def test_it_trains_through_autograd():
 
 @pytest.fixture(scope="module")
 def table():
-    """10 columns that decide the class and 90 that say nothing."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((800, 100))
-    effect = rng.choice([-1, 1], 10) * rng.uniform(0.7, 1.3, 10)
-    return X, (X[:, :10] @ effect + 0.5 * rng.standard_normal(800) > 0).astype(int)
+    return ten_columns_that_decide(800, 100)
 
 
 def _rates(X, y, steps=800):

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import Gaussian, NoiseSource, Variational
 from tests.randomness import assert_share
+from tests.reference import ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -124,11 +125,7 @@ def test_members_with_and_without_a_bound():
 
 @pytest.fixture(scope="module")
 def table():
-    """10 columns that decide the class and 90 that say nothing."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((2500, 100))
-    effect = rng.choice([-1, 1], 10) * rng.uniform(0.7, 1.3, 10)
-    y = X[:, :10] @ effect + 0.5 * rng.standard_normal(2500) > 0
+    X, y = ten_columns_that_decide(2500, 100)
     return X[:1000], y[:1000], X[1000:], y[1000:]
 
 

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier
 from skdropout.families import Gaussian, NoiseSource, Variational, VariationalGaussian
+from tests.reference import ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -101,11 +102,7 @@ def test_a_rate_of_zero_stays_zero_beside_a_learned_one():
 
 @pytest.fixture(scope="module")
 def model():
-    """Of 10 columns that decide the class and 40 that say nothing."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((400, 50))
-    effect = rng.choice([-1, 1], 10) * rng.uniform(0.7, 1.3, 10)
-    y = (X[:, :10] @ effect + 0.5 * rng.standard_normal(400) > 0).astype(int)
+    X, y = ten_columns_that_decide(400, 50)
     model = DropoutMLPClassifier(
         (20,),
         dropout=VariationalGaussian(noise_speed=10.0),
