@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Self
 
 import numpy as np
@@ -48,4 +49,10 @@ class PickledAsArrays(nn.Module):
         # Otherwise it would go by way of the arrays.
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # By way of the arrays it would leave its accelerator.
+        other = memo[id(self)] = object.__new__(type(self))
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return other

@@ -5,7 +5,21 @@ import pytest
 import torch
 from sklearn.datasets import make_classification, make_regression
 
+from skdropout import _device
+
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--gpu", action="store_true", help='device="auto" takes the GPU for the smallest stack too'
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--gpu"):
+        assert torch.cuda.is_available(), "--gpu needs a GPU that torch finds"
+        _device._WORTH_A_GPU = 0
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,14 @@ def test_pickling_changes_nothing_and_a_copy_can_be_trained():
     assert (module.weight == torch.arange(6.0).view(2, 3)).all()
 
 
+def test_a_copy_stays_on_its_device():
+    """The meta device stands for an accelerator: what goes by way of arrays leaves it too."""
+    other = copy.deepcopy(_Module().to("meta"))
+    assert other.weight.is_meta
+    assert other.child[0].scalar.is_meta
+    assert type(other.weight) is torch.nn.Parameter
+
+
 def test_a_shallow_copy_shares_its_tensors():
     module = _Module()
     assert copy.copy(module).weight is module.weight

@@ -153,7 +153,7 @@ def test_float32_is_about_float64(normalization, n_rows):
 
 def _two_unit_masks(model, X, rate):
     """Probabilities of the second class under each of the four masks, and the masks' chances."""
-    first, last = (linear for linear in model.net_.module_.linears)
+    first, last = model.net_.module_.cpu().linears
     w1, b1 = first.weight[0].detach().double().numpy(), first.bias[0].detach().double().numpy()
     w2, b2 = last.weight[0].detach().double().numpy(), last.bias[0].detach().double().numpy()
     units = np.maximum(X @ w1 + b1, 0)
@@ -220,7 +220,7 @@ def test_regression_has_the_moments_of_a_plain_loop(real_target, family, depth):
         DropoutMLPRegressor, hidden_layer_sizes=(6,) * depth, dropout=family, dropout_rate=0.3
     )
     model.fit(X, y).set_params(n_draws=10_000)
-    plain = model.net_.module_.draw(10_000)
+    plain = model.net_.module_.cpu().draw(10_000)
     functions = _evaluated(plain, torch.as_tensor(X[:5]))[0, ..., 0] * y.std() + y.mean()
     passes = noisy_passes(twin(model), X[:5], 10_000, seed=depth)[..., 0] * y.std() + y.mean()
     assert_same_moments(functions, passes)

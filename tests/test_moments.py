@@ -41,7 +41,7 @@ def _stack(family, widths, rates, activation="relu", normalization=None, n_membe
 def _closed_form(stack, x):
     """Mean ``(members, rows, n_raw)`` and covariance ``(members, rows, n_raw, n_raw)``."""
     with torch.inference_mode():
-        chunks = [outputs for _, outputs in propagate(stack.moments(), torch.as_tensor(x))]
+        chunks = [outputs for _, outputs in propagate(stack.cpu().moments(), torch.as_tensor(x))]
     joined = zip(*chunks, strict=True)
     pairs = [[torch.cat([part[k] for part in member]) for k in (0, 1)] for member in joined]
     return (np.stack([pair[index].numpy() for pair in pairs]) for index in (0, 1))
@@ -52,7 +52,7 @@ def _draws(stack, x, n_draws, seed=0):
     pieces = []
     with torch.inference_mode():
         for piece in range(10):
-            plain = stack.draw(n_draws // 10, [1000 * seed + piece] * len(stack.members))
+            plain = stack.cpu().draw(n_draws // 10, [1000 * seed + piece] * len(stack.members))
             raws = evaluate(plain, torch.as_tensor(x, dtype=torch.float32))
             pieces.append(torch.cat([raw[0] for _, raw in raws], 1).numpy())
     return np.concatenate(pieces)

@@ -177,7 +177,7 @@ def test_four_times_the_draws_halve_the_errors(fitted):
         for n_draws in (400, 1600)
     )
     for less, more in zip(few, many, strict=True):
-        if np.any(less):
+        if less.max() > 1e-12:  # One noise for all draws has no error but rounding.
             assert np.median(less / more) == pytest.approx(2, rel=0.1)
 
 

@@ -44,7 +44,7 @@ def fits():
             calibrate=False,
             random_state=0,
         ).fit(*sample(n_rows, 0))
-        for n_rows, max_iter in ((250, 200), (8000, 60))
+        for n_rows, max_iter in ((250, 200), (16_000, 60))
     )
     return few, many
 
@@ -57,7 +57,10 @@ def counts():
 
 
 def test_the_aleatoric_part_recovers_the_noise_curve(fits):
-    """Within 10 per cent: the root mean square of the relative error over the inputs."""
+    """Within 10 per cent: the root mean square of the relative error over the inputs.
+
+    With eight seeds of the network it was 6 to 10 per cent.
+    """
     x = np.linspace(-0.95, 0.95, 50)[:, None]
     learned = np.sqrt(fits[1].predict_uncertainty(x).aleatoric)
     assert np.sqrt(np.mean((learned / noise_curve(x) - 1) ** 2)) < 0.1
@@ -72,7 +75,7 @@ def test_more_rows_shrink_the_epistemic_part_only(fits):
 
 
 def test_the_noise_of_the_training_rows(fits):
-    x, _ = sample(8000, 0)
+    x, _ = sample(16_000, 0)
     expected = np.sqrt(np.mean(noise_curve(x) ** 2))
     assert fits[1].noise_std_ == pytest.approx(expected, rel=0.05)
 

@@ -55,7 +55,7 @@ def test_log_prob_is_the_mixture_density_in_the_units_of_y(data, n_draws):
 
 def _functions(model, X, y, n_draws):
     """The means of the single draws, in the units of y."""
-    plain = model.net_.module_.draw(n_draws)
+    plain = model.net_.module_.cpu().draw(n_draws)
     raw = torch.cat([raws[0] for _, raws in evaluate(plain, torch.as_tensor(X))], 1).numpy()
     return (raw if y.ndim == 2 else raw[..., 0]) * y.std(0) + y.mean(0)
 
@@ -87,7 +87,7 @@ def test_a_target_far_from_zero_with_small_spread(real_target):
 def test_without_normalizing_the_network_predicts_y_itself(real_target):
     X, y = real_target
     model = quick(DropoutMLPRegressor, normalize_y=False, n_draws=0).fit(X, y)
-    (linear, last), x = model.net_.module_.linears, X.astype(np.float64)
+    (linear, last), x = model.net_.module_.cpu().linears, X.astype(np.float64)
     w1, b1, w2, b2 = (
         values[0].detach().double().numpy()
         for values in (linear.weight, linear.bias, last.weight, last.bias)
@@ -132,7 +132,8 @@ def test_gradient_descent_does_not_diverge_as_the_noise_shrinks(real_target):
         n_iter_no_change=390,
     ).fit(X, y)
     assert r2_score(y, model.predict(X)) > 0.99
-    assert np.diff(model.loss_curve_).max() < 0.01
+    # With ten seeds at most 0.012; a step too large is a jump of whole nats.
+    assert np.diff(model.loss_curve_).max() < 0.05
 
 
 def test_the_noise_is_the_residuals_size(real_target):

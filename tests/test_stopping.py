@@ -109,7 +109,7 @@ def test_each_member_keeps_its_own_best_weights(two_classes):
     model = DropoutMLPClassifier(n_members=3, **options).fit(X, y, X_val=X_val, y_val=y_val)
     best = np.max([epoch["valid_scores"] for epoch in model.net_.history], axis=0)
     model.net_.validation = [_validation_rows(model, X_val, y_val)] * 3
-    np.testing.assert_allclose(model.net_.validation_scores(), best, rtol=1e-4)
+    np.testing.assert_allclose(model.net_.validation_scores().cpu(), best, rtol=1e-4)
 
 
 def _validation_rows(model, X, y):

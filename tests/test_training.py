@@ -423,7 +423,7 @@ def test_skorchs_gradient_clipping(two_classes, normalization):
             normalization=normalization,
             callbacks=callbacks,
         )
-        weight = model.fit(X, y).net_.module_.linears[0].weight[0].T
+        weight = model.fit(X, y).net_.module_.cpu().linears[0].weight[0].T
         moved.append(weight.detach().double() - _start(model, X, y)[_first_linear(model)].weight)
     assert moved[0].norm() > 1e-3
     # Seven steps of at most 0.1 times 1e-6, and the rounding of float32.

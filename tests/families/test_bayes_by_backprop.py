@@ -119,11 +119,11 @@ def _posterior(n_rows, **parameters):
     model = DropoutMLPRegressor(
         (),
         dropout=BayesByBackprop(noise_speed=3.0, log_sigma2=-5.0, **parameters),
-        learning_rate="constant",
+        learning_rate="cooldown",
         learning_rate_init=0.002,
         beta_2=0.99,  # The noise variance falls at first, and the gradient with it.
         batch_size=n_rows,
-        max_iter=1500,
+        max_iter=3000,
         n_iter_no_change=np.inf,
         normalize_y=False,
         calibrate=False,
@@ -137,15 +137,19 @@ def _posterior(n_rows, **parameters):
 
 @pytest.mark.parametrize("n_rows", [20, 200])
 def test_the_posterior_of_a_linear_model_is_the_exact_one(n_rows):
-    """One weight: the best Gaussian is the posterior itself, which has a closed form."""
+    """One weight: the best Gaussian is the posterior itself, which has a closed form.
+
+    With ten seeds the variance was between .84 and 1.11 of it, and the mean within .02 of its
+    standard deviations.
+    """
     X, y, model = _posterior(n_rows, prior_std=0.7)
     (linear,) = model.net_.module_.linears
     x, noise = X[:, 0], model.noise_std_**2
     precision = 1 / 0.7**2 + (x @ x) / noise
     variance = linear.log_sigma2.exp().item()
-    assert variance == pytest.approx(1 / precision, rel=0.15)
+    assert variance == pytest.approx(1 / precision, rel=0.25)
     mean = x @ (y - linear.bias.item()) / noise / precision
-    assert linear.weight.item() == pytest.approx(mean, abs=0.5 * precision**-0.5)
+    assert linear.weight.item() == pytest.approx(mean, abs=0.1 * precision**-0.5)
 
 
 def test_a_narrow_prior_pulls_weights_to_zero():

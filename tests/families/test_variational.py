@@ -101,7 +101,7 @@ def test_noise_grows_to_its_bound_and_not_beyond(table, normalization):
     family = Variational(kl_weight=3.0, kl_warmup=2, max_log_alpha=-1.0)
     model = _classifier(family, max_iter=20, normalization=normalization)
     _fit(model, X, y)
-    for linear in model.net_.module_.linears:
+    for linear in model.net_.module_.cpu().linears:
         log_alpha = linear.log_alpha.detach()
         assert log_alpha.max() <= -1.0 + 1e-4
         assert (log_alpha > -1.001).float().mean() > 0.5

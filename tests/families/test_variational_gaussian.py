@@ -119,7 +119,7 @@ def model():
 
 
 def test_columns_without_information_get_more_noise(model):
-    alpha = model.net_.module_.linears[0].alpha().detach().numpy().ravel()
+    alpha = model.net_.module_.linears[0].alpha().detach().cpu().numpy().ravel()
     assert np.median(alpha[10:]) > 3 * np.median(alpha[:10])
 
 
