@@ -23,8 +23,9 @@ from .skewness import Source, third_moments
 _CHUNK_BYTES = 2**18
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
-# Directions of the outputs up to which the curvature is followed, which doubles the way back.
-_MOST_CURVED = 4
+# Directions of the outputs up to which the curvature and, in deep networks, the skewness are
+# followed. The one doubles the way back, the other adds a second way forward.
+_MOST_FOLLOWED = 4
 # Hidden layers from which on the skewness of the last one's sums is not neglected.
 _LEAST_SKEWED = 3
 # Bytes of the derivatives of many outputs: more of them leave the cache, and fresh memory of two
@@ -92,7 +93,7 @@ class _Member:
         self.bias = torch.mv(directions, self.last.bias)
         # Only noise that multiplies units is large and lopsided enough for the curvature.
         noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
-        self.curved = noisy and len(directions) <= _MOST_CURVED
+        self.curved = noisy and len(directions) <= _MOST_FOLLOWED
         # In two layers the sums are not skewed enough for their mean to feel it.
         self.skewed_sums = (
             len(hidden) >= _LEAST_SKEWED
@@ -100,7 +101,8 @@ class _Member:
             and hidden[-1].norm is None
         )
         # Deeper networks need a second way forward for it, and that for each direction.
-        self.skewed = stack.skewed and (len(hidden) == 1 or len(directions) == 1)
+        few = len(directions) <= _MOST_FOLLOWED
+        self.skewed = stack.skewed and (len(hidden) == 1 or few)
         self.first = self.weight.T.contiguous()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
         if hidden:

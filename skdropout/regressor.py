@@ -32,7 +32,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
 
     Parameters
     ----------
-    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
+    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(64, 64)
         Units of each hidden layer. An int stands for one hidden layer.
     activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
         Activation of the hidden units.
@@ -43,7 +43,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         "bayes_by_backprop" learn a distribution of each weight. None is no noise, uncertainty then
         needs ``n_members > 1``. An object carries parameters of its own, which appear in
         `get_params` as ``dropout__...``.
-    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.2
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
         the variational families it is where learning starts; "bayes_by_backprop" does not use it.
@@ -257,8 +257,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     (92,)
     """
 
+    hidden_layer_sizes: Any = (64, 64)
     _: KW_ONLY
-    dropout_rate: Any = 0.1
+    dropout_rate: Any = 0.2
     alpha: float = 0.02
     calibrate: bool = True
     learning_rate: str = "cooldown"

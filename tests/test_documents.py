@@ -20,6 +20,7 @@ OWN = {"class_weight", "loss", "noise", "normalize_y"}
 DIFFERENT_DEFAULTS = {
     "alpha",
     "dropout_rate",
+    "hidden_layer_sizes",
     "learning_rate",
     "learning_rate_init",
     "max_iter",

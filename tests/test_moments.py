@@ -255,13 +255,14 @@ def test_the_third_moment_of_one_hidden_layer_is_that_over_all_masks(normalizati
         ("bayes_by_backprop", 2),
     ],
 )
-def test_the_skewness_of_deeper_networks(family, depth):
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_the_skewness_of_deeper_networks(family, depth, n_outputs):
     """Less than half of it is left unexplained; 100,000 draws, whose own error is 0.01."""
-    stack = _stack(FAMILIES[family](), (5, *[30] * depth, 1), (0.0, *[0.2] * depth))
+    stack = _stack(FAMILIES[family](), (5, *[30] * depth, n_outputs), (0.0, *[0.2] * depth))
     _widen(stack)
-    draws = _draws(stack, ROWS, 100_000)[..., 0].astype(np.float64)
+    draws = _draws(stack, ROWS, 100_000).astype(np.float64)
     expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
-    ours = _third(stack, ROWS)[:, 0] / draws.std(0) ** 3
+    ours = _third(stack, ROWS) / draws.std(0) ** 3
     assert np.abs(ours - expected).mean() < 0.5 * np.abs(expected).mean()
 
 

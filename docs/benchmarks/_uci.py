@@ -25,8 +25,6 @@ from skdropout.stacking import train_jobs
 LEVELS = (0.5, 0.9, 0.95)
 HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"
 UNCALIBRATED = "ours, homoscedastic, calibrate=False"
-TWO_MEMBERS = f"{HOMOSCEDASTIC}, n_members=2"
-TWO_HETEROSCEDASTIC = f"{HETEROSCEDASTIC}, n_members=2"
 
 
 def _gaussian_process(seed: int, n_features: int) -> GaussianProcessRegressor:
@@ -44,10 +42,6 @@ def contestants() -> dict[str, Callable[[int, int], BaseEstimator]]:
             noise="heteroscedastic", random_state=seed
         ),
         UNCALIBRATED: lambda seed, _: DropoutMLPRegressor(calibrate=False, random_state=seed),
-        TWO_MEMBERS: lambda seed, _: DropoutMLPRegressor(n_members=2, random_state=seed),
-        TWO_HETEROSCEDASTIC: lambda seed, _: DropoutMLPRegressor(
-            noise="heteroscedastic", n_members=2, random_state=seed
-        ),
         "MLPRegressor": lambda seed, _: MLPRegressor(random_state=seed),
         "GaussianProcessRegressor": _gaussian_process,
         "RandomForestRegressor": lambda seed, _: RandomForestRegressor(random_state=seed),
