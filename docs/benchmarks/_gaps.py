@@ -17,7 +17,6 @@ from skdropout import DropoutMLPRegressor
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "bayes_by_backprop": {"dropout": "bayes_by_backprop"},
-    "5 members": {"n_members": 5},
     "5 members, no dropout": {"n_members": 5, "dropout": None},
 }
 # Of these, the intervals after calibration too.
