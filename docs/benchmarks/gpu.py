@@ -35,7 +35,6 @@ class Size(NamedTuple):
     hidden: tuple[int, ...]
     batch: int
     n_members: int
-    dropout: str = "bernoulli"
 
     @property
     def multiply_adds(self) -> int:
@@ -73,7 +72,6 @@ def measure(size: Size, n_steps: int, n_rows: int, repeats: int) -> list[str]:
     def model(device: str, epochs: int) -> DropoutMLPClassifier:
         return DropoutMLPClassifier(
             size.hidden,
-            dropout=size.dropout,
             batch_size=size.batch,
             n_members=size.n_members,
             n_draws=N_DRAWS,
