@@ -22,7 +22,6 @@ class MomentMap:
     Attributes
     ----------
     weight : Tensor of shape (n_in, n_out)
-    bias : Tensor of shape (n_out,)
     onward, squares, cubes : Tensor of shape (n_in, n_out)
         The mean weights and their powers, by columns for the way forward.
     second : Tensor of shape (n_in, n_out)
@@ -42,7 +41,6 @@ class MomentMap:
     def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
         linear, gain = layer.linear, layer.linear.gain
         self.weight = linear.weight[index].to(dtype)
-        self.bias = linear.bias[index].to(dtype)
         self.onward = by_columns(self.weight)
         self.squares, self.second = self.onward.square(), self.weight.square()
         self.variance: Tensor | None = None

@@ -8,6 +8,7 @@ each source of noise contributes to the output's variance, first derivative and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ _LEAST_ROWS = 128
 _MOST_FOLLOWED = 4
 # Hidden layers from which on the skewness of the last one's sums is not neglected.
 _LEAST_SKEWED = 3
+# Hidden layers from which on the formulas are off by some hundredths of what noise adds, so that
+# float32's errors of 1e-7 do no harm there.
+_LEAST_NARROW = 2
 # Bytes of the derivatives of many outputs: more of them leave the cache, and fresh memory of two
 # megabytes is handed out page by page.
 _BLOCK_BYTES = 2**20
@@ -44,21 +48,23 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     ----------
     stack : MomentStack
     x : Tensor of shape (rows, n_features)
-        Its dtype and device are those of the computation.
+        Its dtype and device are those of the computation. In float64, and from two hidden layers
+        on, that is the dtype of the network without noise; what noise adds is made in float32.
 
     Yields
     ------
     rows : slice
         The rows of the group.
     outputs : list of GaussianOutputs, one per member
-        What a row gets does not depend on the rows beside it.
+        What a row gets does not depend on the rows beside it, but for rounding.
     """
-    members = [_Member(stack, index, x.dtype) for index in range(stack.n_members)]
+    of_noise = _dtype_of_noise(stack, x.dtype)
+    members = [_Member(stack, index, x.dtype, of_noise) for index in range(stack.n_members)]
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
-    n_directions = len(members[0].bias)
+    n_directions = len(members[0].directions)
     plenty = 1 if x.device.type == "cpu" else 2**8
     row_bytes = n_directions * x.element_size()
-    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * x.element_size()))
+    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * of_noise.itemsize))
     group_bytes = min(plenty, 2**6) * _GROUP_BYTES
     group = chunk * max(1, group_bytes // (_POINTS * row_bytes * chunk))
     for start in range(0, x.shape[0], group):
@@ -69,28 +75,58 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
         yield rows, [member(inputs, chunk) for member in members]
 
 
+def _dtype_of_noise(stack: MomentStack, dtype: torch.dtype) -> torch.dtype:
+    # Layer normalization works on the units and their noise together.
+    if len(stack.layers) > _LEAST_NARROW and all(layer.norm is None for layer in stack.layers):
+        return torch.float32
+    return dtype
+
+
 class _Member:
     """The noisy maps of one member of a stack, ready for evaluation.
 
+    Parameters
+    ----------
+    stack : MomentStack
+    index : int
+        Which member.
+    dtype : torch.dtype
+        Of the outputs, and of the network without noise.
+    of_noise : torch.dtype
+        Of what noise adds. Not wider than `dtype`.
+
     Attributes
     ----------
-    weight, bias : Tensor of shape (n_in, n_directions) and (n_directions,)
-        The last map, of which only some directions of the outputs are asked for.
+    plain : list of (Tensor, Tensor)
+        Biases and mean weights of all maps, of `dtype`. Of the last map's outputs only some
+        directions are asked for.
+    weight : Tensor of shape (n_in, n_directions)
+        The last of these weights, as the noise sees them.
     first : Tensor of shape (n_directions, n_in)
-        Derivatives of these with respect to what the last map reads: the same for all rows.
+        Derivatives of the outputs with respect to what the last map reads: the same for all rows.
     """
 
-    def __init__(self, stack: MomentStack, index: int, dtype: torch.dtype) -> None:
-        *hidden, self.last = [MomentMap(layer, index, dtype) for layer in stack.layers]
+    def __init__(
+        self, stack: MomentStack, index: int, dtype: torch.dtype, of_noise: torch.dtype
+    ) -> None:
+        self.narrow = of_noise != dtype
+        self._widened = partial(_Member, stack, index, dtype, dtype)
+        linears = [layer.linear for layer in stack.layers]
+        self.plain = [
+            (linear.bias[index].to(dtype), by_columns(linear.weight[index].to(dtype)))
+            for linear in linears
+        ]
+        *hidden, self.last = [MomentMap(layer, index, of_noise) for layer in stack.layers]
         self.hidden = hidden
         self.function = ACTIVATIONS[stack.activation].function
         self.activated = ACTIVATED[stack.activation]
-        directions = torch.eye(len(self.last.bias), dtype=dtype, device=self.last.bias.device)
+        bias, weight = self.plain[-1]
+        directions = torch.eye(len(bias), dtype=dtype, device=bias.device)
         if stack.directions is not None:
             directions = stack.directions.to(directions)
-        self.directions = directions
-        self.weight = by_columns(torch.matmul(self.last.weight, directions.T))
-        self.bias = torch.mv(directions, self.last.bias)
+        weight = torch.matmul(weight, directions.T)
+        self.plain[-1] = torch.mv(directions, bias), by_columns(weight)
+        self.weight, self.directions = by_columns(weight.to(of_noise)), directions.to(of_noise)
         # Only noise that multiplies units is large and lopsided enough for the curvature.
         noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
         self.curved = noisy and len(directions) <= _MOST_FOLLOWED
@@ -104,7 +140,7 @@ class _Member:
         few = len(directions) <= _MOST_FOLLOWED
         self.skewed = stack.skewed and (len(hidden) == 1 or few)
         self.first = self.weight.T.contiguous()
-        self.pairs, self.own_pairs = _pairs(self.first), _pairs(directions)
+        self.pairs, self.own_pairs = _pairs(self.first), _pairs(self.directions)
         if hidden:
             # Slopes of the last hidden layer to derivatives of all directions, in one product.
             self.back, self.back_second = (
@@ -113,13 +149,41 @@ class _Member:
             )
 
     def __call__(self, x: Tensor, chunk: int) -> GaussianOutputs:
-        parts = [self._outputs(rows) for rows in x.split(chunk)]
+        parts = []
+        for rows in x.split(chunk):
+            outputs = self._outputs(rows)
+            if self.narrow and not all(values.isfinite().all() for values in outputs):
+                # Fourth powers of units beyond 1e9 are beyond float32.
+                outputs = self._wide._outputs(rows)
+            parts.append(outputs)
         return GaussianOutputs(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
+    @cached_property
+    def _wide(self) -> _Member:
+        """The same, with noise in the dtype of the outputs."""
+        return self._widened()
+
     def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
-        units, passed = without_noise(x), []
-        for layer in self.hidden:
-            mean = torch.addmm(layer.bias, units.mean, layer.onward)
+        values, passed = self._forward(x)
+        bias, weight = self.plain[-1]
+        mean = torch.addmm(bias, values, weight)
+        if self.skewed_sums and passed[-2].rest is not None:
+            noise = passed[-1].units.noise
+            assert noise is not None, "factors are noise"
+            layer, before, *_ = passed[-2]
+            skewness = layer.skewness_of_sums(before, noise.inverse_std())
+            mean += torch.matmul(skewness.mul_(noise.twist()), self.weight).mul_(1 / 6)
+        covariance, sources = self._from_outputs(passed)
+        if not self.skewed:
+            return mean, covariance.to(mean)
+        return mean, covariance.to(mean), third_moments(sources[::-1]).to(mean)
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, list[Passed]]:
+        """Means of what the last map reads, and what the way back needs of all maps."""
+        values, units, passed = x, without_noise(x.to(self.weight.dtype)), []
+        for layer, (bias, weight) in zip(self.hidden, self.plain, strict=False):
+            sums = torch.addmm(bias, values, weight)
+            mean = sums.to(self.weight.dtype)
             spread, own = layer.spread(units), layer.own_variance(units)
             variance = own
             if spread is not None:
@@ -136,24 +200,19 @@ class _Member:
                 units = without_noise(self.function(mean))
             else:
                 units = self.activated(mean, variance)
+            values = units.mean
+            if self.narrow:
+                # What noise adds to the mean, and that added to what is there without it.
+                values = self.function(sums).add_(values - self.function(mean))
         spread, own = self.last.spread(units), self.last.own_variance(units)
         rest = None if spread is None else unexplained(spread, units.noise)
         passed.append(Passed(self.last, units, rest, own, None))
-        mean = torch.addmm(self.bias, units.mean, self.weight)
-        if self.skewed_sums and passed[-2].rest is not None:
-            assert units.noise is not None, "factors are noise"
-            layer, before, *_ = passed[-2]
-            skewness = layer.skewness_of_sums(before, units.noise.inverse_std())
-            mean.addmm_(skewness.mul_(units.noise.twist()), self.weight, alpha=1 / 6)
-        covariance, sources = self._from_outputs(passed)
-        if not self.skewed:
-            return mean, covariance
-        return mean, covariance, third_moments(sources[::-1])
+        return values, passed
 
     def _from_outputs(self, passed: list[Passed]) -> tuple[Tensor, list[Source]]:
         """What all sources of noise contribute to the covariance, from the outputs back."""
         last, n_rows = passed[-1], len(passed[0].units.mean)
-        total = self.bias.new_zeros(n_rows, len(self.pairs.T))
+        total = self.first.new_zeros(n_rows, len(self.pairs.T))
         if last.own is not None:
             total.addmm_(last.own, self.own_pairs)
         effect, first = None, self.first.unsqueeze(0)
@@ -161,7 +220,7 @@ class _Member:
             total.addmm_(last.rest, self.pairs)
             if self.skewed and last.units.noise is None:
                 effect = first * (last.units.mean * self.last.root).unsqueeze(1)
-        total = total.view(n_rows, *[len(self.bias)] * 2)
+        total = total.view(n_rows, *[len(self.directions)] * 2)
         sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
         if last.units.noise is not None:
             self._from_hidden(passed, total, sources)
@@ -204,7 +263,7 @@ class _Member:
             total.split(block),
             strict=True,
         ):
-            first = (slope @ self.back).view(len(slope), len(self.bias), -1)
+            first = (slope @ self.back).view(len(slope), len(self.directions), -1)
             below.layer.add_own(part, below.units._replace(mean=mean), first, None)
 
     def _back(
@@ -222,7 +281,7 @@ class _Member:
         assert noise is not None, "asked for only where something is random"
         if above.layer is self.last and below.norm is None and below.own is None:
             # One product for all directions, and nothing that has rows, directions and units.
-            shape = len(noise.slope), len(self.bias), -1
+            shape = len(noise.slope), len(self.directions), -1
             ahead = (noise.slope @ self.back).view(shape)
             if self.curved:
                 second = (noise.curvature @ self.back_second).view(shape)
