@@ -11,6 +11,7 @@ import torch
 from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
+from torch.nn.functional import pad
 
 # One output: the trapezoid rule, whose error falls exponentially for smooth functions. Nodes in
 # standard deviations; they resolve a logistic curve ten times as steep as the Gaussian is wide.
@@ -18,6 +19,10 @@ _NODES = np.linspace(-6.0, 6.0, 65)
 # Several outputs: so many points of a scrambled Sobol sequence, each with its opposite. The seed is
 # that of 0 to 29 whose points were nearest to 4,096, for random logits of 3 to 10 classes.
 _LOG2_PAIRS, _SEED = 5, 29
+# With so many log odds the points are too few to be even in all directions.
+_LEAST_TURNED = 5
+# One less the cosine of the smallest angle that they are turned by.
+_APART = 1e-3
 # Beyond this skewness the bent Gaussian would fold back within three standard deviations.
 _MOST_SKEWED = 1.0
 
@@ -54,7 +59,7 @@ class GaussianOutputs(NamedTuple):
         ----------
         points : ndarray of shape (n, n_raw)
         n_zeros : int, default=0
-            Outputs that are always zero, added behind several others.
+            Outputs that are always zero, added behind several others. These are log odds then.
 
         Returns
         -------
@@ -71,7 +76,10 @@ class GaussianOutputs(NamedTuple):
         # Points and rows last in memory: what follows works on the outputs side by side. The means
         # and zeros come along in one product, in which new memory is written once.
         columns = self.mean.new_zeros(n_raw + 1, n_raw + n_zeros, n_rows)
-        set_root(columns[:-1, :n_raw], self.covariance)
+        if n_zeros:
+            set_root_of_log_odds(columns[:-1, :n_raw], self.mean, self.covariance)
+        else:
+            set_root(columns[:-1, :n_raw], self.covariance)
         columns[-1, :n_raw] = self.mean.T
         if self.third is None:
             at = torch.cat([at, torch.ones_like(at[:, :1])], 1)
@@ -168,6 +176,55 @@ def set_root(root: Tensor, covariance: Tensor) -> None:
     singular = (failed != 0) | (root.diagonal().amin(1).square() <= smallest)
     if singular.any():
         root[:, :, singular] = _singular_root(covariance[singular], smallest[singular])
+
+
+def set_root_of_log_odds(root: Tensor, mean: Tensor, covariance: Tensor) -> None:
+    """The same for log odds against the last class, with the closest decision first.
+
+    Quasi-random points are most even in their first dimension. With many classes it goes to what
+    tells the two that are nearest to each other apart. Else a single point that happens to lie far
+    out between these two would stand for more than it is worth.
+
+    Parameters
+    ----------
+    root : Tensor of shape (n, n, rows)
+        As for `set_root`.
+    mean : Tensor of shape (rows, n)
+    covariance : Tensor of shape (rows, n, n)
+    """
+    set_root(root, covariance)
+    if len(root) < _LEAST_TURNED:
+        return
+    top, second = _closest_classes(mean, covariance)
+    first = _factors_of(second, root) - _factors_of(top, root)
+    size = first.square().sum(0)
+    first *= size.clamp_min(torch.finfo(root.dtype).tiny).rsqrt_()
+    # The reflection that exchanges this direction and the first dimension, unless they are the
+    # same already: then rounding would decide about its other dimensions.
+    apart = 1 - first[0]
+    share = torch.where((apart > _APART) & (size > 0), 1 / apart, 0.0)
+    first[0] -= 1
+    along = (root * first.unsqueeze(1)).sum(0).mul_(share)
+    root.addcmul_(first.unsqueeze(1), along, value=-1)
+
+
+def _closest_classes(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """The most probable class of each row, and the one fewest standard deviations behind it."""
+    logits, whole = pad(mean, (0, 1)), pad(covariance, (0, 1, 0, 1))
+    highest, top = logits.max(1, keepdim=True)
+    with_top = whole.gather(1, top.unsqueeze(2).expand(-1, 1, whole.shape[2])).squeeze(1)
+    variance = whole.diagonal(dim1=1, dim2=2) - 2 * with_top + with_top.gather(1, top)
+    variance.clamp_min_(torch.finfo(variance.dtype).tiny)
+    distance = (highest - logits).square_() / variance
+    distance.scatter_(1, top, torch.nan).nan_to_num_(torch.inf)
+    return top.squeeze(1), distance.argmin(1)
+
+
+def _factors_of(classes: Tensor, root: Tensor) -> Tensor:
+    """Of one class a row: ``(n, rows)``. The last class, which all are against, has none."""
+    n, last = len(root), classes == len(root)
+    index = classes.masked_fill(last, 0).expand(n, 1, -1)
+    return root.gather(1, index).squeeze(1).masked_fill_(last, 0.0)
 
 
 def largest_variance(covariance: Tensor) -> Tensor:

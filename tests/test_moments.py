@@ -7,13 +7,21 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtri
+from scipy.stats import qmc
 from sklearn.datasets import make_friedman1
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.activated import without_noise
 from skdropout.draws import evaluate
 from skdropout.families import FAMILIES, Bernoulli, Family
-from skdropout.gaussian_outputs import GaussianOutputs, as_points, standard_points
+from skdropout.gaussian_outputs import (
+    GaussianOutputs,
+    as_points,
+    set_root,
+    set_root_of_log_odds,
+    standard_points,
+)
 from skdropout.likelihood import CategoricalLikelihood
 from skdropout.moment_maps import MomentMap
 from skdropout.moments import propagate
@@ -480,11 +488,69 @@ def test_outputs_of_value_zero_are_added_behind(skewed):
     np.testing.assert_allclose(points.mean(0), mean, rtol=1e-12, atol=1e-12)
 
 
+def _columns(set_columns, *moments):
+    """Roots ``(rows, outputs, dimensions)``."""
+    rows, n = moments[0].shape[:2]
+    root = torch.zeros(n, n, rows, dtype=torch.float64)
+    set_columns(root, *map(torch.from_numpy, moments))
+    return root.permute(2, 1, 0).numpy()
+
+
+@pytest.mark.parametrize("n_raw", [4, 5, 9])
+def test_the_first_dimension_tells_the_closest_classes_apart(n_raw):
+    """Of five log odds and more. Rows without variance and of low rank have roots as well."""
+    mean, covariance = _gaussian_logits(n_raw)
+    mean[0], mean[1, 0] = -9.0, 9.0
+    covariance[2] = 0.0
+    covariance[3] = np.outer(mean[3], mean[3])
+    root = _columns(set_root_of_log_odds, mean, covariance)
+    np.testing.assert_allclose(root @ root.transpose(0, 2, 1), covariance, rtol=0, atol=1e-6)
+    if n_raw < 5:
+        np.testing.assert_array_equal(root, _columns(set_root, covariance))
+        return
+    logits, factors = np.pad(mean, [(0, 0), (0, 1)]), np.pad(root, [(0, 0), (0, 1), (0, 0)])
+    for z, L in zip(logits, factors, strict=True):
+        apart = L - L[z.argmax()]
+        spread = np.sqrt((apart**2).sum(1))
+        behind = np.where(spread > 0, z.max() - z, np.inf) / np.where(spread > 0, spread, 1.0)
+        # Within the angle below which nothing is turned.
+        second = behind.argmin()
+        assert spread[second] == 0 or apart[second, 0] > 0.998 * spread[second]
+
+
+def test_a_class_that_hardly_ever_wins_stays_so():
+    """Nine log odds, one class 2.5 standard deviations behind another; against 8,192 points.
+
+    The mean error of the probabilities over 200 random covariances is 0.54 to 0.56 of that of
+    Cholesky's factors (four seeds).
+    """
+    rng = np.random.default_rng(0)
+    roots = rng.standard_normal((200, 9, 9))
+    covariance = roots @ roots.transpose(0, 2, 1)
+    of_gap = covariance[:, 3, 3] + covariance[:, 6, 6] - 2 * covariance[:, 3, 6]
+    mean = np.zeros((200, 9))
+    mean[:, 6] = 30.0
+    mean[:, 3] = 30.0 + 2.5 * np.sqrt(of_gap)
+    outputs = GaussianOutputs(torch.from_numpy(mean), torch.from_numpy(covariance))
+    fine = ndtri(qmc.Sobol(9, scramble=True, seed=1).random_base2(13))
+    expected = np.stack(
+        [
+            softmax(np.pad(m + fine @ L.T, [(0, 0), (0, 1)])).mean(0)
+            for m, L in zip(mean, np.linalg.cholesky(covariance), strict=True)
+        ]
+    )
+    turned = outputs.at(standard_points(9), n_zeros=1).numpy()
+    plain = np.pad(outputs.at(standard_points(9)).numpy(), [(0, 0), (0, 0), (0, 1)])
+    ours, other = (np.abs(softmax(z).mean(0) - expected).mean() for z in (turned, plain))
+    assert ours < 0.7 * other
+
+
+@pytest.mark.parametrize("n_raw", [4, 6])
 @pytest.mark.parametrize("skewed", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_half_of_the_powers_are_enough(dtype, skewed):
+def test_half_of_the_powers_are_enough(dtype, skewed, n_raw):
     """Rows that are moderate, far apart, spread wide, without variance and no number at all."""
-    mean, covariance = (torch.from_numpy(values).to(dtype) for values in _gaussian_logits(4))
+    mean, covariance = (torch.from_numpy(values).to(dtype) for values in _gaussian_logits(n_raw))
     steep = 0.6 * np.log(torch.finfo(dtype).max)
     mean[0, 0], mean[1, 1] = steep, 5 * steep
     covariance[2] *= steep**2
@@ -492,8 +558,8 @@ def test_half_of_the_powers_are_enough(dtype, skewed):
     mean[4] = torch.nan
     third = 0.3 * covariance.diagonal(dim1=1, dim2=2) ** 1.5 if skewed else None
     outputs = GaussianOutputs(mean, covariance, third)
-    plain = CategoricalLikelihood(5).probabilities
-    expected = plain(outputs.at(standard_points(4), n_zeros=1))
+    plain = CategoricalLikelihood(n_raw + 1).probabilities
+    expected = plain(outputs.at(standard_points(n_raw), n_zeros=1))
     close = partial(np.testing.assert_allclose, rtol=1e4 * torch.finfo(dtype).eps, atol=1e-30)
     close(class_probabilities(outputs, plain), expected)
     for row in range(len(mean)):

@@ -27,6 +27,8 @@ CLASSIFICATION = (
     "magic-gamma",
     "bank",
 )
+# Gray values of pixels, 0 to 255, with an official test part.
+IMAGES = ("mnist",)
 REGRESSION = ("boston", "concrete", "energy", "wine-red", "yacht")
 
 # Half the width of a Gaussian's central 90 % interval, in standard deviations.
@@ -41,6 +43,7 @@ class Table:
     X: np.ndarray
     y: np.ndarray
     splits: list[tuple[np.ndarray, np.ndarray]]
+    scaled: bool = False
 
     @property
     def official(self) -> bool:
@@ -49,8 +52,13 @@ class Table:
 
 
 def load_table(folder: Path, name: str) -> Table:
-    """Read one ``.npz``: `X`, `y` and either `fold` or `train_idx` and `test_idx`."""
+    """Read one ``.npz``: `X`, `y` and either `fold` or `train_idx` and `test_idx`, or images."""
     with np.load(folder / f"{name}.npz", allow_pickle=False) as file:
+        if name in IMAGES:
+            X, y = (np.concatenate([file[f"{key}_train"], file[f"{key}_test"]]) for key in "Xy")
+            split = tuple(np.split(np.arange(len(y)), [len(file["y_train"])]))
+            X = X.reshape(len(X), -1).astype(np.float32) / 255
+            return Table(name, X, y.astype(int), [split], scaled=True)
         if "fold" in file:
             fold = file["fold"]
             splits = [
@@ -66,6 +74,8 @@ def preprocessed(
     table: Table, train: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scaled inputs of both parts; medians and scales are those of the training part."""
+    if table.scaled:
+        return table.X[train], table.X[test]
     steps: list[Any] = [StandardScaler()]
     if np.isnan(table.X).any():
         steps.insert(0, SimpleImputer(strategy="median"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from _common import Page, alternate, make_parser, markdown_table, median_ratio, threads
-from _data import CLASSIFICATION, REGRESSION, load_table, preprocessed
+from _data import CLASSIFICATION, IMAGES, REGRESSION, load_table, preprocessed
 from _reference import FEW, PIECE, compare
 from joblib import Parallel, delayed
 from sklearn.base import is_classifier
@@ -320,7 +320,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="a page each")
     parser.add_argument("--tables", nargs="+", help="only these tables")
     options = parser.parse_args()
-    tasks = {"regression": REGRESSION, "classification": CLASSIFICATION}
+    tasks = {"regression": REGRESSION, "classification": CLASSIFICATION + IMAGES}
     if options.quick:
         options.draws, options.splits = 2_000, 2
         tasks = {"regression": ("yacht",), "classification": ("pima", "ann-thyroid")}
