@@ -182,7 +182,7 @@ def set_root_of_log_odds(root: Tensor, mean: Tensor, covariance: Tensor) -> None
     """The same for log odds against the last class, with the closest decision first.
 
     Quasi-random points are most even in their first dimension. With many classes it goes to what
-    tells the two that are nearest to each other apart. Else a single point that happens to lie far
+    tells the most probable class from the runner-up. Else a single point that happens to lie far
     out between these two would stand for more than it is worth.
 
     Parameters

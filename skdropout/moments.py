@@ -48,8 +48,9 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     ----------
     stack : MomentStack
     x : Tensor of shape (rows, n_features)
-        Its dtype and device are those of the computation. In float64, and from two hidden layers
-        on, that is the dtype of the network without noise; what noise adds is made in float32.
+        Its dtype and device are those of the computation. In float64, from two hidden layers on
+        and without layer normalization, that is the dtype of the network without noise; what
+        noise adds is made in float32.
 
     Yields
     ------
@@ -76,10 +77,10 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
 
 
 def _dtype_of_noise(stack: MomentStack, dtype: torch.dtype) -> torch.dtype:
+    n_hidden = len(stack.layers) - 1
     # Layer normalization works on the units and their noise together.
-    if len(stack.layers) > _LEAST_NARROW and all(layer.norm is None for layer in stack.layers):
-        return torch.float32
-    return dtype
+    normalized = any(layer.norm is not None for layer in stack.layers)
+    return dtype if n_hidden < _LEAST_NARROW or normalized else torch.float32
 
 
 class _Member:

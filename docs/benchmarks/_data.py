@@ -37,7 +37,10 @@ Z90 = 1.6448536269514722
 
 @dataclass(frozen=True)
 class Table:
-    """A table and its train and test parts, as the file gives them."""
+    """A table and its train and test parts, as the file gives them.
+
+    `scaled` inputs are on one scale already, as pixels are.
+    """
 
     name: str
     X: np.ndarray

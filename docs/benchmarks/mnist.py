@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import machine, markdown_table, versions
+from _data import load_table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from skorch.callbacks import Callback
@@ -222,20 +223,12 @@ def make(method: str, options: argparse.Namespace) -> DropoutMLPClassifier:
 
 
 def load(options: argparse.Namespace) -> tuple[np.ndarray, ...]:
-    with np.load(options.data / "mnist.npz", allow_pickle=False) as file:
-        train, test = [
-            (file[f"X_{part}"].reshape(-1, 784), file[f"y_{part}"]) for part in ("train", "test")
-        ]
+    table = load_table(options.data, "mnist")
+    ((train, test),) = table.splits
     if options.validation:
-        train, test = (
-            tuple(values[:-N_VALIDATION] for values in train),
-            tuple(values[-N_VALIDATION:] for values in train),
-        )
-    (X, y), (X_test, y_test) = ([v[: options.rows] for v in part] for part in (train, test))
-    return tuple(
-        values.astype(np.float32) / 255 if values.ndim > 1 else values.astype(int)
-        for values in (X, y, X_test, y_test)
-    )
+        train, test = train[:-N_VALIDATION], train[-N_VALIDATION:]
+    train, test = train[: options.rows], test[: options.rows]
+    return table.X[train], table.y[train], table.X[test], table.y[test]
 
 
 def error(model: DropoutMLPClassifier, proba: np.ndarray, y: np.ndarray) -> float:
