@@ -318,7 +318,7 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
     def _moments(self, stack: Stack) -> MomentStack:
         """With several classes, of the log odds against the last: one output less to follow."""
         # Mutual information of rows that are nearly certain is made by the longer tail.
-        moments = replace(super()._moments(stack), skewed=True)
+        moments = replace(super()._moments(stack), log_odds=True)
         n_classes = len(self.classes_)
         if n_classes == 2:
             return moments

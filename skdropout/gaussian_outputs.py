@@ -19,12 +19,12 @@ _NODES = np.linspace(-6.0, 6.0, 65)
 # Several outputs: so many points of a scrambled Sobol sequence, each with its opposite. The seed is
 # that of 0 to 29 whose points were nearest to 4,096, for random logits of 3 to 10 classes.
 _LOG2_PAIRS, _SEED = 5, 29
-# With so many log odds the points are too few to be even in all directions.
-_LEAST_TURNED = 5
 # One less the cosine of the smallest angle that they are turned by.
 _APART = 1e-3
+# Classes further behind than the root of twice this, in standard deviations, are all the same.
+_FAR = 1e30
 # Beyond this skewness the bent Gaussian would fold back within three standard deviations.
-_MOST_SKEWED = 1.0
+MOST_SKEWED = 1.0
 
 
 class GaussianOutputs(NamedTuple):
@@ -34,23 +34,25 @@ class GaussianOutputs(NamedTuple):
     ----------
     mean : Tensor of shape (rows, n_raw)
     covariance : Tensor of shape (rows, n_raw, n_raw)
-    third : Tensor of shape (rows, n_raw) or None
-        Third central moment of each output. None is none.
+    third : Tensor of shape (rows, 1) or None
+        Third central moment of the one output, or along the decision. None is none.
+    decision : Tensor of shape (rows, n_raw) or None
+        By `closest_decision`, of several outputs that are log odds.
     """
 
     mean: Tensor
     covariance: Tensor
     third: Tensor | None = None
+    decision: Tensor | None = None
 
     def rows(self, chosen: Tensor) -> GaussianOutputs:
         """Of some rows, by a mask."""
-        third = None if self.third is None else self.third[chosen]
-        return GaussianOutputs(self.mean[chosen], self.covariance[chosen], third)
+        return GaussianOutputs._make(None if part is None else part[chosen] for part in self)
 
     def divided(self, by: float) -> GaussianOutputs:
         """The distribution of the outputs divided by a number."""
         third = None if self.third is None else self.third / by**3
-        return GaussianOutputs(self.mean / by, self.covariance / by**2, third)
+        return GaussianOutputs(self.mean / by, self.covariance / by**2, third, self.decision)
 
     def at(self, points: np.ndarray, n_zeros: int = 0) -> Tensor:
         """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
@@ -65,48 +67,69 @@ class GaussianOutputs(NamedTuple):
         -------
         Tensor of shape (n, rows, n_raw + n_zeros)
         """
-        at = torch.tensor(points, dtype=self.mean.dtype, device=self.mean.device)
-        n_rows, n_raw = self.mean.shape
-        if n_raw == 1:
-            scale, bend, shift = self._bent()
-            powers = torch.cat([at.square(), at, torch.ones_like(at)], 1)
-            std = self.covariance[:, 0].clamp_min(0).sqrt()
-            terms = torch.cat([bend * std.square(), scale * std, shift], 1)
-            return torch.matmul(powers, terms.T).unsqueeze(2)
-        # Points and rows last in memory: what follows works on the outputs side by side. The means
-        # and zeros come along in one product, in which new memory is written once.
-        columns = self.mean.new_zeros(n_raw + 1, n_raw + n_zeros, n_rows)
-        if n_zeros:
-            set_root_of_log_odds(columns[:-1, :n_raw], self.mean, self.covariance)
-        else:
-            set_root(columns[:-1, :n_raw], self.covariance)
-        columns[-1, :n_raw] = self.mean.T
-        if self.third is None:
-            at = torch.cat([at, torch.ones_like(at[:, :1])], 1)
-            values = torch.matmul(at, columns.flatten(1))
-        else:
-            values = torch.matmul(at, columns[:-1].flatten(1))
-        values = values.view(len(points), -1, n_rows)
-        if self.third is not None:
-            scale, bend, shift = (value.T for value in self._bent())
-            bent = values[:, :n_raw]
-            bent.mul_(torch.addcmul(scale, bent, bend)).add_(shift)
-        return values.mT
+        mean = self.mean
+        if mean.shape[1] == 1:
+            variance = self.covariance[:, 0].clamp_min(0)
+            straight, bend = _bent(variance, self.third)
+            std = variance.sqrt()
+            terms = torch.cat([mean - std * bend, std * straight, std * bend], 1)
+            powers = np.vander(points[:, 0], 3, increasing=True)
+            return torch.matmul(torch.from_numpy(powers).to(mean), terms.T).unsqueeze(2)
+        at = torch.from_numpy(self.coordinates(points)).to(mean)
+        values = torch.matmul(at, self.columns(n_zeros).flatten(1))
+        return values.view(len(points), -1, len(mean)).mT
 
-    def _bent(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What makes ``scale x + bend x^2 + shift`` of points `x` of mean zero, each output's own.
+    def coordinates(self, points: np.ndarray) -> np.ndarray:
+        """What each of `columns` counts at points of a standard normal distribution."""
+        constant, bent = np.ones((len(points), 1)), points[:, :1] ** 2 - 1
+        return np.concatenate([points, constant, *([] if self.third is None else [bent])], 1)
 
-        The first terms of Cornish and Fisher's expansion: they have the third moment as well.
+    def columns(self, n_zeros: int = 0) -> Tensor:
+        """What points of several outputs are made of, by one product with their coordinates.
+
+        The means and zeros come along in it: new memory is written once.
+
+        Returns
+        -------
+        Tensor of shape (n_coordinates, n_raw + n_zeros, rows)
+            Rows last: what follows works on the outputs side by side. First as many columns as
+            outputs, then their means, then what bends.
         """
-        if self.third is None:
-            return torch.ones_like(self.mean), torch.zeros_like(self.mean), self.mean
-        variance = self.covariance.diagonal(dim1=1, dim2=2).clamp_min(0)
-        inverse = variance.clamp_min(torch.finfo(variance.dtype).tiny ** 0.25).rsqrt()
-        skewness = (self.third * inverse.pow(3)).clamp_(-_MOST_SKEWED, _MOST_SKEWED)
-        # The variance stays what it is.
-        scale = (1 + skewness.square() / 18).rsqrt_()
-        bend = scale * skewness * inverse / 6
-        return scale, bend, self.mean - bend * variance
+        n_rows, n_raw = self.mean.shape
+        bent = self.third is not None
+        columns = self.mean.new_zeros(n_raw + 1 + bent, n_raw + n_zeros, n_rows)
+        outputs = columns[:, :n_raw]
+        set_root(outputs[:n_raw], self.covariance, self.decision)
+        outputs[n_raw] = self.mean.T
+        if bent:
+            # The first column is the decision's, and bends with all that its coordinate moves.
+            assert self.decision is not None, "of several outputs"
+            c = self.decision.unsqueeze(2)
+            variance = (c.mT @ self.covariance @ c).squeeze(2).clamp_min_(0)
+            straight, bend = _bent(variance, self.third)
+            torch.mul(outputs[0], bend.T, out=outputs[-1])
+            outputs[0] *= straight.T
+        return columns
+
+
+def joined(parts: Sequence[GaussianOutputs]) -> GaussianOutputs:
+    """All rows of several."""
+    fields = zip(*parts, strict=True)
+    return GaussianOutputs._make(None if f[0] is None else torch.cat(f) for f in fields)
+
+
+def _bent(variance: Tensor, third: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What makes ``straight x + bend (x^2 - 1)`` of points `x` of mean zero and variance one.
+
+    The first terms of Cornish and Fisher's expansion: the variance stays one, and the third moment
+    becomes what it should be over the cube of the standard deviation.
+    """
+    if third is None:
+        return torch.ones_like(variance), torch.zeros_like(variance)
+    inverse = variance.clamp_min(torch.finfo(variance.dtype).tiny ** 0.25).rsqrt_()
+    skewness = (third * inverse.pow(3)).clamp_(-MOST_SKEWED, MOST_SKEWED)
+    straight = (1 + skewness.square() / 18).rsqrt_()
+    return straight, straight * skewness / 6
 
 
 def as_points(raws: Sequence[Any], n_zeros: int = 0) -> tuple[list[Tensor], Tensor | None]:
@@ -161,7 +184,7 @@ def standard_points(n_dimensions: int) -> np.ndarray:
     return points
 
 
-def set_root(root: Tensor, covariance: Tensor) -> None:
+def set_root(root: Tensor, covariance: Tensor, decision: Tensor | None = None) -> None:
     """Cholesky's factors of matrices ``(rows, n, n)``, some of which may be singular.
 
     Parameters
@@ -169,6 +192,8 @@ def set_root(root: Tensor, covariance: Tensor) -> None:
     root : Tensor of shape (n, n, rows)
         Zeros, which are overwritten. Columns first, then their entries.
     covariance : Tensor of shape (rows, n, n)
+    decision : Tensor of shape (rows, n) or None
+        What the first column is turned to.
     """
     factors, failed = torch.linalg.cholesky_ex(covariance)
     root.copy_(factors.permute(2, 1, 0))
@@ -176,31 +201,20 @@ def set_root(root: Tensor, covariance: Tensor) -> None:
     singular = (failed != 0) | (root.diagonal().amin(1).square() <= smallest)
     if singular.any():
         root[:, :, singular] = _singular_root(covariance[singular], smallest[singular])
+    if decision is not None:
+        _turn(root, decision.T)
 
 
-def set_root_of_log_odds(root: Tensor, mean: Tensor, covariance: Tensor) -> None:
-    """The same for log odds against the last class, with the closest decision first.
+def _turn(root: Tensor, decision: Tensor) -> None:
+    """Reflect factors so that all of what moves a decision ``(n, rows)`` is in the first column.
 
-    Quasi-random points are most even in their first dimension. With many classes it goes to what
-    tells the most probable class from the runner-up. Else a single point that happens to lie far
-    out between these two would stand for more than it is worth.
-
-    Parameters
-    ----------
-    root : Tensor of shape (n, n, rows)
-        As for `set_root`.
-    mean : Tensor of shape (rows, n)
-    covariance : Tensor of shape (rows, n, n)
+    Quasi-random points are most even in their first dimension. Else a single point that happens
+    to lie far out between two classes would stand for more than it is worth.
     """
-    set_root(root, covariance)
-    if len(root) < _LEAST_TURNED:
-        return
-    top, second = _closest_classes(mean, covariance)
-    first = _factors_of(second, root) - _factors_of(top, root)
+    first = (root * decision).sum(1)
     size = first.square().sum(0)
     first *= size.clamp_min(torch.finfo(root.dtype).tiny).rsqrt_()
-    # The reflection that exchanges this direction and the first dimension, unless they are the
-    # same already: then rounding would decide about its other dimensions.
+    # Unless they are the same already: then rounding would decide about the other columns.
     apart = 1 - first[0]
     share = torch.where((apart > _APART) & (size > 0), 1 / apart, 0.0)
     first[0] -= 1
@@ -208,23 +222,30 @@ def set_root_of_log_odds(root: Tensor, mean: Tensor, covariance: Tensor) -> None
     root.addcmul_(first.unsqueeze(1), along, value=-1)
 
 
-def _closest_classes(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """The most probable class of each row, and the one fewest standard deviations behind it."""
+def closest_decision(mean: Tensor, covariance: Tensor) -> Tensor:
+    """What tells the most probable class from those that may overtake it.
+
+    Parameters
+    ----------
+    mean : Tensor of shape (rows, n)
+        Of log odds against a last class.
+    covariance : Tensor of shape (rows, n, n)
+
+    Returns
+    -------
+    Tensor of shape (rows, n)
+        The other classes' logits, weighted by the density of a Gaussian at how many standard
+        deviations they are behind, less the most probable one's.
+    """
     logits, whole = pad(mean, (0, 1)), pad(covariance, (0, 1, 0, 1))
     highest, top = logits.max(1, keepdim=True)
     with_top = whole.gather(1, top.unsqueeze(2).expand(-1, 1, whole.shape[2])).squeeze(1)
     variance = whole.diagonal(dim1=1, dim2=2) - 2 * with_top + with_top.gather(1, top)
     variance.clamp_min_(torch.finfo(variance.dtype).tiny)
-    distance = (highest - logits).square_() / variance
-    distance.scatter_(1, top, torch.nan).nan_to_num_(torch.inf)
-    return top.squeeze(1), distance.argmin(1)
-
-
-def _factors_of(classes: Tensor, root: Tensor) -> Tensor:
-    """Of one class a row: ``(n, rows)``. The last class, which all are against, has none."""
-    n, last = len(root), classes == len(root)
-    index = classes.masked_fill(last, 0).expand(n, 1, -1)
-    return root.gather(1, index).squeeze(1).masked_fill_(last, 0.0)
+    exponents = (highest - logits).square_().div_(variance).mul_(-0.5)
+    # Of classes that all are out of reach, one is left to be the closest.
+    exponents.clamp_min_(-_FAR).scatter_(1, top, -torch.inf)
+    return torch.softmax(exponents, 1).scatter_(1, top, -1.0)[:, :-1]
 
 
 def largest_variance(covariance: Tensor) -> Tensor:

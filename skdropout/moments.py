@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .activated import ACTIVATED, without_noise
 from .activations import ACTIVATIONS
-from .gaussian_outputs import GaussianOutputs
+from .gaussian_outputs import GaussianOutputs, closest_decision, joined
 from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .plain import MomentStack
 from .skewness import Source, third_moments
@@ -129,17 +129,18 @@ class _Member:
         self.plain[-1] = torch.mv(directions, bias), by_columns(weight)
         self.weight, self.directions = by_columns(weight.to(of_noise)), directions.to(of_noise)
         # Only noise that multiplies units is large and lopsided enough for the curvature.
-        noisy = any(layer.alpha is not None for layer in [*hidden, self.last])
-        self.curved = noisy and len(directions) <= _MOST_FOLLOWED
+        lopsided = any(layer.alpha is not None for layer in [*hidden, self.last])
+        few = len(directions) <= _MOST_FOLLOWED
+        self.curved = lopsided and few
         # In two layers the sums are not skewed enough for their mean to feel it.
         self.skewed_sums = (
             len(hidden) >= _LEAST_SKEWED
             and hidden[-1].alpha is not None
             and hidden[-1].norm is None
         )
-        # Deeper networks need a second way forward for it, and that for each direction.
-        few = len(directions) <= _MOST_FOLLOWED
-        self.skewed = stack.skewed and (len(hidden) == 1 or few)
+        self.decides = stack.log_odds and len(directions) > 1
+        # Of many classes, two layers are near enough without.
+        self.skewed = stack.log_odds and (few or len(hidden) != 2)
         self.first = self.weight.T.contiguous()
         self.pairs, self.own_pairs = _pairs(self.first), _pairs(self.directions)
         if hidden:
@@ -153,18 +154,18 @@ class _Member:
         parts = []
         for rows in x.split(chunk):
             outputs = self._outputs(rows)
-            if self.narrow and not all(values.isfinite().all() for values in outputs):
+            if self.narrow and not all(part is None or part.isfinite().all() for part in outputs):
                 # Fourth powers of units beyond 1e9 are beyond float32.
                 outputs = self._wide._outputs(rows)
             parts.append(outputs)
-        return GaussianOutputs(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return joined(parts)
 
     @cached_property
     def _wide(self) -> _Member:
         """The same, with noise in the dtype of the outputs."""
         return self._widened()
 
-    def _outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+    def _outputs(self, x: Tensor) -> GaussianOutputs:
         values, passed = self._forward(x)
         bias, weight = self.plain[-1]
         mean = torch.addmm(bias, values, weight)
@@ -174,10 +175,15 @@ class _Member:
             layer, before, *_ = passed[-2]
             skewness = layer.skewness_of_sums(before, noise.inverse_std())
             mean += torch.matmul(skewness.mul_(noise.twist()), self.weight).mul_(1 / 6)
-        covariance, sources = self._from_outputs(passed)
+        covariance, sources = self._covariance(passed)
+        covariance = covariance.to(mean)
+        decision = closest_decision(mean, covariance) if self.decides else None
         if not self.skewed:
-            return mean, covariance.to(mean)
-        return mean, covariance.to(mean), third_moments(sources[::-1]).to(mean)
+            return GaussianOutputs(mean, covariance, decision=decision)
+        if decision is not None:
+            sources = self._of_decision(passed, decision)
+        third = third_moments(sources[::-1]).to(mean)
+        return GaussianOutputs(mean, covariance, third, decision)
 
     def _forward(self, x: Tensor) -> tuple[Tensor, list[Passed]]:
         """Means of what the last map reads, and what the way back needs of all maps."""
@@ -210,31 +216,22 @@ class _Member:
         passed.append(Passed(self.last, units, rest, own, None))
         return values, passed
 
-    def _from_outputs(self, passed: list[Passed]) -> tuple[Tensor, list[Source]]:
-        """What all sources of noise contribute to the covariance, from the outputs back."""
+    def _covariance(self, passed: list[Passed]) -> tuple[Tensor, list[Source]]:
+        """What all sources of noise contribute to it, and these, from the outputs back."""
         last, n_rows = passed[-1], len(passed[0].units.mean)
         total = self.first.new_zeros(n_rows, len(self.pairs.T))
         if last.own is not None:
             total.addmm_(last.own, self.own_pairs)
-        effect, first = None, self.first.unsqueeze(0)
         if last.rest is not None:
             total.addmm_(last.rest, self.pairs)
-            if self.skewed and last.units.noise is None:
-                effect = first * (last.units.mean * self.last.root).unsqueeze(1)
         total = total.view(n_rows, *[len(self.directions)] * 2)
-        sources = [Source(last, first, effect, self.directions.unsqueeze(0))]
-        if last.units.noise is not None:
-            self._from_hidden(passed, total, sources)
-        return total, sources
-
-    def _from_hidden(self, passed: list[Passed], total: Tensor, sources: list[Source]) -> None:
-        """The same from the last hidden layer on, whose units are random."""
-        first, second = sources[0].first, None
-        if self._in_blocks(passed[-2]):
+        if self._in_blocks(passed):
             self._add_own_in_blocks(passed[-1], passed[-2], total)
-            return
-        for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
-            sums, first, second = self._back(above, below, first, second)
+            return total, []
+        sums, first, second = self.directions.unsqueeze(0), self.first.unsqueeze(0), None
+        sources = [Source(last, first, None, sums)]
+        for above, below in _random_ones(passed):
+            sums, first, second = self._back(above, below, first, second, self.curved)
             layer, units, rest, own, _ = below
             if own is not None:
                 add_products(total, (sums * own.unsqueeze(1), sums))
@@ -244,13 +241,24 @@ class _Member:
             elif rest is not None:
                 layer.add_own_of_random(total, units, rest, first, second)
             sources.append(Source(below, first, effect, sums))
-            if units.noise is None:
-                break
+        return total, sources
 
-    def _in_blocks(self, below: Passed) -> bool:
-        """Whether only the covariance is asked for, and only factors on fixed units are left."""
-        fixed = below.units.noise is None and below.own is None and below.norm is None
-        return fixed and not self.curved and not self.skewed
+    def _of_decision(self, passed: list[Passed], decision: Tensor) -> list[Source]:
+        """The sources as a decision sees them, another one in each row, without the curvature."""
+        sums = torch.matmul(decision.to(self.directions), self.directions).unsqueeze(1)
+        first = torch.matmul(decision.to(self.first), self.first).unsqueeze(1)
+        sources = [Source(passed[-1], first, None, sums)]
+        for above, below in _random_ones(passed):
+            sums, first, _ = self._back(above, below, first, None, curved=False)
+            sources.append(Source(below, first, None, sums))
+        return sources
+
+    def _in_blocks(self, passed: list[Passed]) -> bool:
+        """Whether there are many directions, and only factors on fixed units are left."""
+        if passed[-1].units.noise is None or len(self.directions) <= _MOST_FOLLOWED:
+            return False
+        below = passed[-2]
+        return below.units.noise is None and below.own is None and below.norm is None
 
     def _add_own_in_blocks(self, above: Passed, below: Passed, total: Tensor) -> None:
         """`MomentMap.add_own` without the curvature, a block of rows at a time."""
@@ -268,7 +276,7 @@ class _Member:
             below.layer.add_own(part, below.units._replace(mean=mean), first, None)
 
     def _back(
-        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None
+        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None, curved: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Derivatives with respect to what a layer reads, from those to what the next one reads.
 
@@ -280,17 +288,26 @@ class _Member:
         """
         noise = above.units.noise
         assert noise is not None, "asked for only where something is random"
-        if above.layer is self.last and below.norm is None and below.own is None:
+        of_all = above.layer is self.last and first.shape[1] == len(self.directions)
+        if of_all and below.norm is None and below.own is None:
             # One product for all directions, and nothing that has rows, directions and units.
             shape = len(noise.slope), len(self.directions), -1
             ahead = (noise.slope @ self.back).view(shape)
-            if self.curved:
+            if curved:
                 second = (noise.curvature @ self.back_second).view(shape)
             return first, ahead, second
-        sums, second = above.layer.through(noise, first, second, self.curved)
+        sums, second = above.layer.through(noise, first, second, curved)
         if below.norm is not None:
             sums, second = below.norm.backward(sums, second)
         return sums, *below.layer.back(sums, second)
+
+
+def _random_ones(passed: list[Passed]) -> Iterator[tuple[Passed, Passed]]:
+    """Pairs of a map that reads random units and the map before it, from the outputs back."""
+    for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
+        if above.units.noise is None:
+            return
+        yield above, below
 
 
 def _pairs(first: Tensor) -> Tensor:

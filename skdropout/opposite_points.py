@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from .gaussian_outputs import (
+    MOST_SKEWED,
     GaussianOutputs,
     largest_variance,
-    set_root_of_log_odds,
     standard_points,
 )
 
@@ -44,47 +44,50 @@ def class_probabilities(
     reach.mul_(_furthest(len(mean) - 1)).add_(highest).sub_(lowest)
     # Rows of which no power at any point overflows or vanishes.
     moderate = reach <= _SHARE * math.log(torch.finfo(mean.dtype).max)
-    if log_odds.third is not None or not moderate.any():
+    if not moderate.any():
         logits = log_odds.at(standard_points(len(mean) - 1), n_zeros=1)
         return softmax(logits, logits)
     if moderate.all():
         mean -= (highest + lowest) / 2
-        return _from_half_of_the_powers(mean, log_odds.covariance)
+        return _from_powers(log_odds, mean)
     result = mean.new_empty(len(standard_points(len(mean) - 1)), *mean.shape).mT
     for rows in (moderate, moderate.logical_not()):
         result[:, rows] = class_probabilities(log_odds.rows(rows), softmax)
     return result
 
 
-def _from_half_of_the_powers(mean: Tensor, covariance: Tensor) -> Tensor:
-    """Opposite points are ``mean + d`` and ``mean - d``, so their powers are each other's inverses.
+def _from_powers(log_odds: GaussianOutputs, mean: Tensor) -> Tensor:
+    """From powers of the logits, without a look for the largest one.
 
-    But for a factor of each class, ``exp(2 mean)``.
+    Opposite points of a Gaussian are ``mean + d`` and ``mean - d``, so their powers are each
+    other's inverses, but for a factor of each class, ``exp(2 mean)``: half of them are enough. Not
+    of one that is bent.
 
     Parameters
     ----------
+    log_odds : GaussianOutputs
     mean : Tensor of shape (n_raw + 1, rows)
-        Of the logits, around zero. It is overwritten.
-    covariance : Tensor of shape (rows, n_raw, n_raw)
-        Of all but the last one.
+        Of all logits, around zero. It is overwritten.
     """
     n_classes, n_rows = mean.shape
-    points = standard_points(n_classes - 1)
-    n_pairs = len(points) // 2
-    columns = mean.new_zeros(n_classes, n_classes, n_rows)
-    set_root_of_log_odds(columns[:-1, :-1], (mean[:-1] - mean[-1]).T, covariance)
-    columns[-1] = mean
+    columns = log_odds.columns(n_zeros=1)
+    columns[n_classes - 1] = mean
     # Measured: powers of two take two thirds of the time of those of e.
-    at = np.column_stack([points[:n_pairs], np.ones(n_pairs)]) * _LOG2_E
+    at = log_odds.coordinates(standard_points(n_classes - 1)) * _LOG2_E
     # Rows last in memory: what follows works on the classes side by side.
-    powers = mean.new_empty(len(points), n_classes, n_rows)
-    half, opposite = powers[:n_pairs], powers[n_pairs:]
-    torch.matmul(torch.from_numpy(at).to(mean), columns.flatten(1), out=half.flatten(1)).exp2_()
-    torch.div(mean.mul_(2 * _LOG2_E).exp2_(), half, out=opposite)
+    powers = mean.new_empty(len(at), n_classes, n_rows)
+    n_made = len(at) // 2 if log_odds.third is None else len(at)
+    made, opposite = powers[:n_made], powers[n_made:]
+    coordinates = torch.from_numpy(at[:n_made]).to(mean)
+    torch.matmul(coordinates, columns.flatten(1), out=made.flatten(1)).exp2_()
+    if len(opposite):
+        torch.div(mean.mul_(2 * _LOG2_E).exp2_(), made, out=opposite)
     return powers.div_(powers.sum(1, keepdim=True)).mT
 
 
 @lru_cache(maxsize=8)
 def _furthest(n_dimensions: int) -> float:
-    """Distance of the point that is furthest out."""
-    return float(np.linalg.norm(standard_points(n_dimensions), axis=1).max())
+    """Distance of the point that is furthest out, however its first dimension is bent."""
+    points = standard_points(n_dimensions).copy()
+    points[:, 0] = np.abs(points[:, 0]) + MOST_SKEWED / 6 * np.abs(points[:, 0] ** 2 - 1)
+    return float(np.linalg.norm(points, axis=1).max())

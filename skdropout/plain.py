@@ -80,15 +80,16 @@ class MomentStack:
         As in `PlainStack`.
     directions : Tensor of shape (n_directions, raw outputs) or None
         Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
-    skewed : bool
-        Whether third moments of the outputs are asked for.
+    log_odds : bool
+        Whether these are log odds of classes. Then the closest decision between them is asked for,
+        and its third moment.
     """
 
     layers: tuple[MomentLayer, ...]
     activation: str
     inputs: Tensor | None = None
     directions: Tensor | None = None
-    skewed: bool = False
+    log_odds: bool = False
 
     @property
     def n_members(self) -> int:

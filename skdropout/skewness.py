@@ -22,7 +22,8 @@ class Source(NamedTuple):
         Derivatives of the outputs with respect to what it reads, times the factors. The same for
         all rows in the last map.
     effect : Tensor of shape (rows, n_directions, n_in) or None
-        By `MomentMap.effect`, of units that are the same in every draw.
+        What one standard deviation of each factor does to the outputs, if it is known already
+        (`MomentMap.add_own`).
     sums : Tensor of shape (rows or 1, n_directions, n_out)
         Derivatives with respect to its sums, to be used only where its weights are random.
     """
@@ -49,16 +50,25 @@ def third_moments(sources: Sequence[Source]) -> Tensor:
     total = sources[0].first.new_zeros(n_rows, n_directions)
     q: Tensor | None = None
     for source in sources:
+        effect = _effect(source)
         if q is not None:
             total += _of_random_units(source, q)
-        elif source.effect is not None:
-            cubes = source.effect.square().mul_(source.effect)
+        elif effect is not None:
+            cubes = effect.square().mul_(effect)
             # As one product: torch would make one of each row, five times as slow.
             skewness = (2 * source.passed.layer.tilt).expand(cubes.shape[-1]).contiguous()
             total += torch.mv(cubes.flatten(0, 1), skewness).view_as(total)
         if source is not sources[-1]:
-            q = _onward(source, q)
+            q = _onward(source, effect, q)
     return total
+
+
+def _effect(source: Source) -> Tensor | None:
+    """`Source.effect`, for factors on units that are the same in every draw."""
+    (layer, units, rest, *_), first = source.passed, source.first
+    if source.effect is not None or rest is None or units.noise is not None:
+        return source.effect
+    return first * (units.mean * layer.root).unsqueeze(1)
 
 
 def _of_random_units(source: Source, q: Tensor) -> Tensor:
@@ -78,19 +88,17 @@ def _of_random_units(source: Source, q: Tensor) -> Tensor:
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
-    """Sums over the units of products: ``(rows, n_directions)``. Axes of length one serve all."""
-    if right.shape[:2] == (1, 1):
+    """Sums over the units of products: ``(rows, 1)``. What is the same for all rows has one."""
+    if len(right) == 1:
         return torch.matmul(left, right[0, 0])
-    if len(right) == 1 and left.shape[1] == 1:
-        return torch.matmul(left[:, 0], right[0].T)
     return torch.linalg.vecdot(left, right)
 
 
-def _onward(source: Source, q: Tensor | None) -> Tensor | None:
+def _onward(source: Source, effect: Tensor | None, q: Tensor | None) -> Tensor | None:
     """Covariance of the outputs with the sums of a map, from that with those before its inputs."""
     layer, units, rest, own, norm = source.passed
-    if source.effect is not None:
-        q = (source.effect * units.mean.unsqueeze(1)).mul_(layer.root)
+    if effect is not None:
+        q = (effect * units.mean.unsqueeze(1)).mul_(layer.root)
     elif q is not None and units.noise is not None:
         q = q * units.noise.slope.unsqueeze(1)
         if rest is not None:
