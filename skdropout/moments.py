@@ -24,8 +24,8 @@ from .skewness import Source, third_moments
 _CHUNK_BYTES = 2**18
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
-# Directions of the outputs up to which the curvature and, in deep networks, the skewness are
-# followed. The one doubles the way back, the other adds a second way forward.
+# Directions of the outputs up to which the curvature is followed, which doubles the way back, and
+# in two layers the skewness of a decision between classes.
 _MOST_FOLLOWED = 4
 # Hidden layers from which on the skewness of the last one's sums is not neglected.
 _LEAST_SKEWED = 3

@@ -262,6 +262,7 @@ def times_section(quick: bool) -> list[str]:
     cases = [((100,) * depth, "regression", 1) for depth in DEPTHS]
     cases += [((256,) * 3, "regression", 1)]
     cases += [((100, 100), "classification", n) for n in (2, 3, 10)]
+    cases += [((100,) * 3, "classification", 10)]
     lines = []
     for dtype in (np.float32, np.float64):
         for hidden, task, n_outputs in cases:
