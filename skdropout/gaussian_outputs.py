@@ -34,25 +34,28 @@ class GaussianOutputs(NamedTuple):
     ----------
     mean : Tensor of shape (rows, n_raw)
     covariance : Tensor of shape (rows, n_raw, n_raw)
-    third : Tensor of shape (rows, 1) or None
-        Third central moment of the one output, or along the decision. None is none.
+    skewness : Tensor of shape (rows, 1) or None
+        Of the one output, or along the decision. None is none.
     decision : Tensor of shape (rows, n_raw) or None
         By `closest_decision`, of several outputs that are log odds.
     """
 
     mean: Tensor
     covariance: Tensor
-    third: Tensor | None = None
+    skewness: Tensor | None = None
     decision: Tensor | None = None
 
     def rows(self, chosen: Tensor) -> GaussianOutputs:
         """Of some rows, by a mask."""
         return GaussianOutputs._make(None if part is None else part[chosen] for part in self)
 
+    def to(self, dtype: torch.dtype) -> GaussianOutputs:
+        """The same numbers in another dtype."""
+        return GaussianOutputs._make(None if part is None else part.to(dtype) for part in self)
+
     def divided(self, by: float) -> GaussianOutputs:
         """The distribution of the outputs divided by a number."""
-        third = None if self.third is None else self.third / by**3
-        return GaussianOutputs(self.mean / by, self.covariance / by**2, third, self.decision)
+        return self._replace(mean=self.mean / by, covariance=self.covariance / by**2)
 
     def at(self, points: np.ndarray, n_zeros: int = 0) -> Tensor:
         """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
@@ -69,9 +72,8 @@ class GaussianOutputs(NamedTuple):
         """
         mean = self.mean
         if mean.shape[1] == 1:
-            variance = self.covariance[:, 0].clamp_min(0)
-            straight, bend = _bent(variance, self.third)
-            std = variance.sqrt()
+            std = self.covariance[:, 0].clamp_min(0).sqrt()
+            straight, bend = self._bent()
             terms = torch.cat([mean - std * bend, std * straight, std * bend], 1)
             powers = np.vander(points[:, 0], 3, increasing=True)
             return torch.matmul(torch.from_numpy(powers).to(mean), terms.T).unsqueeze(2)
@@ -82,7 +84,7 @@ class GaussianOutputs(NamedTuple):
     def coordinates(self, points: np.ndarray) -> np.ndarray:
         """What each of `columns` counts at points of a standard normal distribution."""
         constant, bent = np.ones((len(points), 1)), points[:, :1] ** 2 - 1
-        return np.concatenate([points, constant, *([] if self.third is None else [bent])], 1)
+        return np.concatenate([points, constant, *([] if self.skewness is None else [bent])], 1)
 
     def columns(self, n_zeros: int = 0) -> Tensor:
         """What points of several outputs are made of, by one product with their coordinates.
@@ -96,40 +98,36 @@ class GaussianOutputs(NamedTuple):
             outputs, then their means, then what bends.
         """
         n_rows, n_raw = self.mean.shape
-        bent = self.third is not None
+        bent = self.skewness is not None
         columns = self.mean.new_zeros(n_raw + 1 + bent, n_raw + n_zeros, n_rows)
         outputs = columns[:, :n_raw]
         set_root(outputs[:n_raw], self.covariance, self.decision)
         outputs[n_raw] = self.mean.T
         if bent:
             # The first column is the decision's, and bends with all that its coordinate moves.
-            assert self.decision is not None, "of several outputs"
-            c = self.decision.unsqueeze(2)
-            variance = (c.mT @ self.covariance @ c).squeeze(2).clamp_min_(0)
-            straight, bend = _bent(variance, self.third)
+            straight, bend = self._bent()
             torch.mul(outputs[0], bend.T, out=outputs[-1])
             outputs[0] *= straight.T
         return columns
+
+    def _bent(self) -> tuple[Tensor, Tensor]:
+        """What makes ``straight x + bend (x^2 - 1)`` of points `x` of mean zero and variance one.
+
+        The first terms of Cornish and Fisher's expansion: the variance stays one, and the skewness
+        becomes what it should be.
+        """
+        if self.skewness is None:
+            zero = torch.zeros_like(self.mean[:, :1])
+            return zero + 1, zero
+        skewness = self.skewness.clamp(-MOST_SKEWED, MOST_SKEWED)
+        straight = (1 + skewness.square() / 18).rsqrt_()
+        return straight, straight * skewness / 6
 
 
 def joined(parts: Sequence[GaussianOutputs]) -> GaussianOutputs:
     """All rows of several."""
     fields = zip(*parts, strict=True)
     return GaussianOutputs._make(None if f[0] is None else torch.cat(f) for f in fields)
-
-
-def _bent(variance: Tensor, third: Tensor | None) -> tuple[Tensor, Tensor]:
-    """What makes ``straight x + bend (x^2 - 1)`` of points `x` of mean zero and variance one.
-
-    The first terms of Cornish and Fisher's expansion: the variance stays one, and the third moment
-    becomes what it should be over the cube of the standard deviation.
-    """
-    if third is None:
-        return torch.ones_like(variance), torch.zeros_like(variance)
-    inverse = variance.clamp_min(torch.finfo(variance.dtype).tiny ** 0.25).rsqrt_()
-    skewness = (third * inverse.pow(3)).clamp_(-MOST_SKEWED, MOST_SKEWED)
-    straight = (1 + skewness.square() / 18).rsqrt_()
-    return straight, straight * skewness / 6
 
 
 def as_points(raws: Sequence[Any], n_zeros: int = 0) -> tuple[list[Tensor], Tensor | None]:

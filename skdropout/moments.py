@@ -18,7 +18,7 @@ from .activations import ACTIVATIONS
 from .gaussian_outputs import GaussianOutputs, closest_decision, joined
 from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .plain import MomentStack
-from .skewness import Source, third_moments
+from .skewness import Source, skewness, third_moments
 
 # Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
 _CHUNK_BYTES = 2**18
@@ -111,7 +111,7 @@ class _Member:
         self, stack: MomentStack, index: int, dtype: torch.dtype, of_noise: torch.dtype
     ) -> None:
         self.narrow = of_noise != dtype
-        self._widened = partial(_Member, stack, index, dtype, dtype)
+        self._widened = partial(_Member, stack, index, torch.float64, torch.float64)
         linears = [layer.linear for layer in stack.layers]
         self.plain = [
             (linear.bias[index].to(dtype), by_columns(linear.weight[index].to(dtype)))
@@ -154,15 +154,16 @@ class _Member:
         parts = []
         for rows in x.split(chunk):
             outputs = self._outputs(rows)
-            if self.narrow and not all(part is None or part.isfinite().all() for part in outputs):
+            narrow = self.weight.dtype == torch.float32
+            if narrow and not all(part is None or part.isfinite().all() for part in outputs):
                 # Fourth powers of units beyond 1e9 are beyond float32.
-                outputs = self._wide._outputs(rows)
+                outputs = self._wide._outputs(rows.double()).to(rows.dtype)
             parts.append(outputs)
         return joined(parts)
 
     @cached_property
     def _wide(self) -> _Member:
-        """The same, with noise in the dtype of the outputs."""
+        """The same in float64."""
         return self._widened()
 
     def _outputs(self, x: Tensor) -> GaussianOutputs:
@@ -173,8 +174,8 @@ class _Member:
             noise = passed[-1].units.noise
             assert noise is not None, "factors are noise"
             layer, before, *_ = passed[-2]
-            skewness = layer.skewness_of_sums(before, noise.inverse_std())
-            mean += torch.matmul(skewness.mul_(noise.twist()), self.weight).mul_(1 / 6)
+            of_sums = layer.skewness_of_sums(before, noise.inverse_std())
+            mean += torch.matmul(of_sums.mul_(noise.twist()), self.weight).mul_(1 / 6)
         covariance, sources = self._covariance(passed)
         covariance = covariance.to(mean)
         decision = closest_decision(mean, covariance) if self.decides else None
@@ -183,7 +184,7 @@ class _Member:
         if decision is not None:
             sources = self._of_decision(passed, decision)
         third = third_moments(sources[::-1]).to(mean)
-        return GaussianOutputs(mean, covariance, third, decision)
+        return GaussianOutputs(mean, covariance, skewness(third, covariance, decision), decision)
 
     def _forward(self, x: Tensor) -> tuple[Tensor, list[Passed]]:
         """Means of what the last map reads, and what the way back needs of all maps."""

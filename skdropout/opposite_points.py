@@ -76,7 +76,7 @@ def _from_powers(log_odds: GaussianOutputs, mean: Tensor) -> Tensor:
     at = log_odds.coordinates(standard_points(n_classes - 1)) * _LOG2_E
     # Rows last in memory: what follows works on the classes side by side.
     powers = mean.new_empty(len(at), n_classes, n_rows)
-    n_made = len(at) // 2 if log_odds.third is None else len(at)
+    n_made = len(at) // 2 if log_odds.skewness is None else len(at)
     made, opposite = powers[:n_made], powers[n_made:]
     coordinates = torch.from_numpy(at[:n_made]).to(mean)
     torch.matmul(coordinates, columns.flatten(1), out=made.flatten(1)).exp2_()

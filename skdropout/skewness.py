@@ -63,6 +63,24 @@ def third_moments(sources: Sequence[Source]) -> Tensor:
     return total
 
 
+def skewness(third: Tensor, covariance: Tensor, decision: Tensor | None) -> Tensor:
+    """Skewness of one output, or of several along a decision.
+
+    Parameters
+    ----------
+    third : Tensor of shape (rows, 1)
+    covariance : Tensor of shape (rows, n, n)
+    decision : Tensor of shape (rows, n) or None
+    """
+    variance = covariance[:, 0]
+    if decision is not None:
+        c = decision.unsqueeze(2)
+        variance = (c.mT @ covariance @ c).squeeze(2)
+    # One after the other: a cube would leave the dtype's range sooner.
+    inverse = variance.clamp_min(torch.finfo(variance.dtype).tiny ** 0.5).rsqrt_()
+    return (third * inverse).mul_(inverse).mul_(inverse)
+
+
 def _effect(source: Source) -> Tensor | None:
     """`Source.effect`, for factors on units that are the same in every draw."""
     (layer, units, rest, *_), first = source.passed, source.first

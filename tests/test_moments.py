@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import ndtri
 from scipy.stats import norm, qmc
-from sklearn.datasets import load_digits, make_friedman1
+from sklearn.datasets import load_digits, make_classification, make_friedman1
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.activated import without_noise
@@ -300,26 +300,26 @@ def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
 # ---- skewness ----------------------------------------------------------------------------------
 
 
-def _third(stack, x):
-    """Third moment ``(rows,)``, and what it is of ``(rows, n_raw)``."""
+def _skewness(stack, x):
+    """Skewness ``(rows,)``, and what it is of ``(rows, n_raw)``."""
     with torch.inference_mode():
         asked = replace(stack.moments(), log_odds=True)
         ((_, (ours,)),) = propagate(asked, torch.as_tensor(x))
     decision = torch.ones_like(ours.mean) if ours.decision is None else ours.decision
-    return ours.third[:, 0].numpy(), decision.numpy()
+    return ours.skewness[:, 0].numpy(), decision.numpy()
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("normalization", [None, "batch"])
-def test_the_third_moment_of_one_hidden_layer_is_that_over_all_masks(normalization, n_outputs):
+def test_the_skewness_of_one_hidden_layer_is_that_over_all_masks(normalization, n_outputs):
     rate = round(0.3 * 2**16) / 2**16
     stack = _stack(Bernoulli(), (5, 6, n_outputs), (0.0, rate), "relu", normalization).double()
     outputs, shares = _over_all_masks(stack, torch.relu, rate)
-    ours, decision = _third(stack, ROWS)
+    ours, decision = _skewness(stack, ROWS)
     outputs = np.einsum("snk,nk->sn", outputs, decision)
     centred = outputs - np.einsum("s,sn->n", shares, outputs)
-    expected = np.einsum("s,sn->n", shares, centred**3)
-    np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-14)
+    third, variance = (np.einsum("s,sn->n", shares, centred**power) for power in (3, 2))
+    np.testing.assert_allclose(ours, third / variance**1.5, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -338,11 +338,10 @@ def test_the_skewness_of_deeper_networks(family, depth, n_outputs):
     stack = _stack(FAMILIES[family](), (5, *[30] * depth, n_outputs), (0.0, *[0.2] * depth))
     _widen(stack)
     rows = np.random.default_rng(3).standard_normal((40, 5))
-    third, decision = _third(stack, rows)
+    ours, decision = _skewness(stack, rows)
     draws = _draws(stack, rows, 100_000).astype(np.float64)
     draws = np.einsum("snk,nk->sn", draws, decision)
     expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
-    ours = third / draws.std(0) ** 3
     assert np.abs(ours - expected).mean() < 0.6 * np.abs(expected).mean()
 
 
@@ -352,7 +351,7 @@ def test_the_skewness_of_many_classes_is_followed_where_it_matters(depth, skewed
     with torch.inference_mode():
         asked = replace(stack.moments(), log_odds=True)
         ((_, (ours,)),) = propagate(asked, torch.as_tensor(ROWS))
-    assert (ours.third is not None) == skewed
+    assert (ours.skewness is not None) == skewed
     assert ours.decision is not None
 
 
@@ -480,12 +479,11 @@ def test_several_logits_are_integrated():
             np.testing.assert_allclose(one, other, rtol=0.1, atol=0.004)
 
 
-def test_skewed_points_have_the_third_moment():
+def test_skewed_points_are_as_skewed():
     """One output: the expansion has an error of its own, which grows with the skewness."""
     mean, covariance = _gaussian_logits(1)
     skewness = np.linspace(-0.6, 0.6, len(mean))[:, None]
-    third = skewness * covariance[:, 0] ** 1.5
-    outputs = GaussianOutputs(*map(torch.from_numpy, (mean, covariance, third)))
+    outputs = GaussianOutputs(*map(torch.from_numpy, (mean, covariance, skewness)))
     (points,), shares = as_points([outputs])
     average = np.einsum("s,snk->nk", shares, points)
     np.testing.assert_allclose(average, mean, rtol=1e-7, atol=1e-7)
@@ -506,8 +504,8 @@ def test_points_of_log_odds_bend_along_the_decision():
     decision = closest_decision(mean, covariance)
     variance = torch.einsum("ni,nij,nj->n", decision, covariance, decision).numpy()
     skewness = np.linspace(-0.6, 0.6, len(mean))
-    third = torch.from_numpy(skewness * variance**1.5).unsqueeze(1)
-    points = GaussianOutputs(mean, covariance, third, decision).at(standard_points(3), 1).numpy()
+    skewed = torch.from_numpy(skewness).unsqueeze(1)
+    points = GaussianOutputs(mean, covariance, skewed, decision).at(standard_points(3), 1).numpy()
     np.testing.assert_allclose(points[..., :3].mean(0), mean, rtol=1e-12, atol=1e-12)
     assert not points[..., 3].any()
     along = np.einsum("snk,nk->sn", points[..., :3] - mean.numpy(), decision.numpy())
@@ -565,10 +563,9 @@ def test_outputs_of_value_zero_are_added_behind(skewed):
 
 
 def _skewed(mean, covariance, skewed=True):
-    """A third moment or None, and the decision that it is of."""
-    decision = closest_decision(mean, covariance)
-    variance = torch.einsum("ni,nij,nj->n", decision, covariance, decision).unsqueeze(1)
-    return (0.3 * variance**1.5 if skewed else None), decision
+    """A skewness or None, and the decision that it is of."""
+    skewness = torch.full((len(mean), 1), 0.3, dtype=mean.dtype)
+    return (skewness if skewed else None), closest_decision(mean, covariance)
 
 
 @pytest.mark.parametrize("n_raw", [2, 5, 9])
@@ -746,6 +743,19 @@ def test_float32_rows_give_the_same_to_float32(fitted, data):
     single, double = (model.predict_uncertainty(X.astype(t)) for t in (np.float32, np.float64))
     for ours, expected in zip(single, double, strict=True):
         np.testing.assert_allclose(ours, expected, rtol=2e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e8, 1e14])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_large_float32_rows_have_probabilities_too(n_classes, depth, size):
+    """Their third and fourth powers are beyond float32; the same rows in float64 are not."""
+    X, y = make_classification(200, 8, n_informative=6, n_classes=n_classes, random_state=0)
+    model = quick(DropoutMLPClassifier, hidden_layer_sizes=(20,) * depth, inference="moments")
+    model.fit(X, y)
+    X = size * X[:30]
+    single, double = (model.predict_proba(X.astype(t)) for t in (np.float32, np.float64))
+    np.testing.assert_allclose(single, double, atol=2e-3)
 
 
 def test_n_draws_does_not_matter(fitted, data):
