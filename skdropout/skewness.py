@@ -1,4 +1,4 @@
-"""Third central moments of a noisy network's outputs, from what the ways forward and back know."""
+"""Skewness of a noisy network's outputs, from what the ways forward and back know."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Source(NamedTuple):
     passed : Passed
         The map on the way forward.
     first : Tensor of shape (rows or 1, n_directions, n_in)
-        Derivatives of the outputs with respect to what it reads, times the factors. The same for
-        all rows in the last map.
+        Derivatives of the outputs, or of a decision, with respect to what it reads, times the
+        factors. Those of outputs are the same for all rows in the last map.
     effect : Tensor of shape (rows, n_directions, n_in) or None
         What one standard deviation of each factor does to the outputs, if it is known already
         (`MomentMap.add_own`).
@@ -56,8 +56,8 @@ def third_moments(sources: Sequence[Source]) -> Tensor:
         elif effect is not None:
             cubes = effect.square().mul_(effect)
             # As one product: torch would make one of each row, five times as slow.
-            skewness = (2 * source.passed.layer.tilt).expand(cubes.shape[-1]).contiguous()
-            total += torch.mv(cubes.flatten(0, 1), skewness).view_as(total)
+            of_factors = (2 * source.passed.layer.tilt).expand(cubes.shape[-1]).contiguous()
+            total += torch.mv(cubes.flatten(0, 1), of_factors).view_as(total)
         if source is not sources[-1]:
             q = _onward(source, effect, q)
     return total
