@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -52,6 +53,10 @@ class GaussianOutputs(NamedTuple):
     def to(self, dtype: torch.dtype) -> GaussianOutputs:
         """The same numbers in another dtype."""
         return GaussianOutputs._make(None if part is None else part.to(dtype) for part in self)
+
+    def is_finite(self) -> bool:
+        """Whether all numbers are, by their sum, which is found in one pass."""
+        return math.isfinite(sum(float(part.sum()) for part in self if part is not None))
 
     def divided(self, by: float) -> GaussianOutputs:
         """The distribution of the outputs divided by a number."""
@@ -238,8 +243,8 @@ def closest_decision(mean: Tensor, covariance: Tensor) -> Tensor:
     logits, whole = pad(mean, (0, 1)), pad(covariance, (0, 1, 0, 1))
     highest, top = logits.max(1, keepdim=True)
     with_top = whole.gather(1, top.unsqueeze(2).expand(-1, 1, whole.shape[2])).squeeze(1)
-    variance = whole.diagonal(dim1=1, dim2=2) - 2 * with_top + with_top.gather(1, top)
-    variance.clamp_min_(torch.finfo(variance.dtype).tiny)
+    variance = torch.sub(whole.diagonal(dim1=1, dim2=2), with_top, alpha=2)
+    variance.add_(with_top.gather(1, top)).clamp_min_(torch.finfo(variance.dtype).tiny)
     exponents = (highest - logits).square_().div_(variance).mul_(-0.5)
     # Of classes that all are out of reach, one is left to be the closest.
     exponents.clamp_min_(-_FAR).scatter_(1, top, -torch.inf)

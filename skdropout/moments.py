@@ -154,8 +154,7 @@ class _Member:
         parts = []
         for rows in x.split(chunk):
             outputs = self._outputs(rows)
-            narrow = self.weight.dtype == torch.float32
-            if narrow and not all(part is None or part.isfinite().all() for part in outputs):
+            if self.weight.dtype == torch.float32 and not outputs.is_finite():
                 # Fourth powers of units beyond 1e9 are beyond float32.
                 outputs = self._wide._outputs(rows.double()).to(rows.dtype)
             parts.append(outputs)
@@ -182,7 +181,7 @@ class _Member:
         if not self.skewed:
             return GaussianOutputs(mean, covariance, decision=decision)
         if decision is not None:
-            sources = self._of_decision(passed, decision)
+            sources = [source.along(decision.to(self.weight)) for source in sources]
         third = third_moments(sources[::-1]).to(mean)
         return GaussianOutputs(mean, covariance, skewness(third, covariance, decision), decision)
 
@@ -231,8 +230,10 @@ class _Member:
             return total, []
         sums, first, second = self.directions.unsqueeze(0), self.first.unsqueeze(0), None
         sources = [Source(last, first, None, sums)]
-        for above, below in _random_ones(passed):
-            sums, first, second = self._back(above, below, first, second, self.curved)
+        for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
+            if above.units.noise is None:
+                break
+            sums, first, second = self._back(above, below, first, second)
             layer, units, rest, own, _ = below
             if own is not None:
                 add_products(total, (sums * own.unsqueeze(1), sums))
@@ -243,16 +244,6 @@ class _Member:
                 layer.add_own_of_random(total, units, rest, first, second)
             sources.append(Source(below, first, effect, sums))
         return total, sources
-
-    def _of_decision(self, passed: list[Passed], decision: Tensor) -> list[Source]:
-        """The sources as a decision sees them, another one in each row, without the curvature."""
-        sums = torch.matmul(decision.to(self.directions), self.directions).unsqueeze(1)
-        first = torch.matmul(decision.to(self.first), self.first).unsqueeze(1)
-        sources = [Source(passed[-1], first, None, sums)]
-        for above, below in _random_ones(passed):
-            sums, first, _ = self._back(above, below, first, None, curved=False)
-            sources.append(Source(below, first, None, sums))
-        return sources
 
     def _in_blocks(self, passed: list[Passed]) -> bool:
         """Whether there are many directions, and only factors on fixed units are left."""
@@ -277,7 +268,7 @@ class _Member:
             below.layer.add_own(part, below.units._replace(mean=mean), first, None)
 
     def _back(
-        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None, curved: bool
+        self, above: Passed, below: Passed, first: Tensor, second: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Derivatives with respect to what a layer reads, from those to what the next one reads.
 
@@ -289,26 +280,17 @@ class _Member:
         """
         noise = above.units.noise
         assert noise is not None, "asked for only where something is random"
-        of_all = above.layer is self.last and first.shape[1] == len(self.directions)
-        if of_all and below.norm is None and below.own is None:
+        if above.layer is self.last and below.norm is None and below.own is None:
             # One product for all directions, and nothing that has rows, directions and units.
             shape = len(noise.slope), len(self.directions), -1
             ahead = (noise.slope @ self.back).view(shape)
-            if curved:
+            if self.curved:
                 second = (noise.curvature @ self.back_second).view(shape)
             return first, ahead, second
-        sums, second = above.layer.through(noise, first, second, curved)
+        sums, second = above.layer.through(noise, first, second, self.curved)
         if below.norm is not None:
             sums, second = below.norm.backward(sums, second)
         return sums, *below.layer.back(sums, second)
-
-
-def _random_ones(passed: list[Passed]) -> Iterator[tuple[Passed, Passed]]:
-    """Pairs of a map that reads random units and the map before it, from the outputs back."""
-    for above, below in zip(passed[:0:-1], passed[-2::-1], strict=True):
-        if above.units.noise is None:
-            return
-        yield above, below
 
 
 def _pairs(first: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from .moment_maps import Passed
 
+# Directions up to which sums one direction after the other take less time than many small products.
+_FEW = 4
+
 
 class Source(NamedTuple):
     """A noisy map as the outputs see it.
@@ -23,7 +26,7 @@ class Source(NamedTuple):
         factors. Those of outputs are the same for all rows in the last map.
     effect : Tensor of shape (rows, n_directions, n_in) or None
         What one standard deviation of each factor does to the outputs, if it is known already
-        (`MomentMap.add_own`).
+        (`MomentMap.add_own`). Nobody asks for the derivatives themselves then.
     sums : Tensor of shape (rows or 1, n_directions, n_out)
         Derivatives with respect to its sums, to be used only where its weights are random.
     """
@@ -32,6 +35,27 @@ class Source(NamedTuple):
     first: Tensor
     effect: Tensor | None
     sums: Tensor
+
+    def along(self, decision: Tensor) -> Source:
+        """The same as a combination ``(rows, n_directions)`` of the outputs sees it."""
+        sums = self.sums if self.passed.own is None else _along(self.sums, decision)
+        if self.effect is not None:
+            effect = _along(self.effect, decision)
+            return Source(self.passed, effect, effect, sums)
+        return Source(self.passed, _along(self.first, decision), None, sums)
+
+
+def _along(values: Tensor, decision: Tensor) -> Tensor:
+    if len(values) == 1:
+        return torch.matmul(decision, values[0]).unsqueeze(1)
+    if decision.shape[1] > _FEW:
+        return torch.bmm(decision.unsqueeze(1), values)
+    first, *others = values.unbind(1)
+    shares = decision.unsqueeze(2).unbind(1)
+    total = first * shares[0]
+    for part, share in zip(others, shares[1:], strict=True):
+        total.addcmul_(part, share)
+    return total.unsqueeze(1)
 
 
 def third_moments(sources: Sequence[Source]) -> Tensor:
