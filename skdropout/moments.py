@@ -246,8 +246,8 @@ class _Member:
         return total, sources
 
     def _in_blocks(self, passed: list[Passed]) -> bool:
-        """Whether there are many directions, and only factors on fixed units are left."""
-        if passed[-1].units.noise is None or len(self.directions) <= _MOST_FOLLOWED:
+        """Whether only the covariance is asked for, and only factors on fixed units are left."""
+        if passed[-1].units.noise is None or self.curved or self.skewed:
             return False
         below = passed[-2]
         return below.units.noise is None and below.own is None and below.norm is None
