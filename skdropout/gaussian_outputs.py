@@ -55,7 +55,7 @@ class GaussianOutputs(NamedTuple):
         return GaussianOutputs._make(None if part is None else part.to(dtype) for part in self)
 
     def is_finite(self) -> bool:
-        """Whether all numbers are, by their sum, which is found in one pass."""
+        """Whether all numbers are. Of sums that leave the dtype's range the answer is no, too."""
         return math.isfinite(sum(float(part.sum()) for part in self if part is not None))
 
     def divided(self, by: float) -> GaussianOutputs:

@@ -82,7 +82,7 @@ class MomentStack:
         Combinations of the raw outputs that are asked for. None is the raw outputs themselves.
     log_odds : bool
         Whether these are log odds of classes. Then the closest decision between them is asked for,
-        and its third moment.
+        and its skewness.
     """
 
     layers: tuple[MomentLayer, ...]

@@ -59,7 +59,7 @@ def _along(values: Tensor, decision: Tensor) -> Tensor:
 
 
 def third_moments(sources: Sequence[Source]) -> Tensor:
-    """Third central moments of the outputs: ``(rows, n_directions)``.
+    """Third central moment of one output, or of a decision: ``(rows, 1)``.
 
     With `q` the covariance of a sum with the output, carried from the first noisy map on, three
     things make the output skewed: factors that are skewed, activations that bend what arrives,
@@ -68,10 +68,9 @@ def third_moments(sources: Sequence[Source]) -> Tensor:
     Parameters
     ----------
     sources : sequence of Source
-        From the inputs to the outputs.
+        From the inputs to the outputs, as one output or a decision sees them.
     """
-    n_rows, n_directions = len(sources[0].passed.units.mean), sources[0].first.shape[1]
-    total = sources[0].first.new_zeros(n_rows, n_directions)
+    total = sources[0].first.new_zeros(len(sources[0].passed.units.mean), 1)
     q: Tensor | None = None
     for source in sources:
         effect = _effect(source)
