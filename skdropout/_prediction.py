@@ -22,6 +22,7 @@ from .draws import evaluate
 from .moments import propagate
 from .network import Stack
 from .plain import MomentStack, PlainStack
+from .scratch import keep_freed_memory
 from .training import DropoutNet
 from .uncertainty import Uncertainty
 
@@ -64,6 +65,7 @@ class Prediction(Settings, BaseEstimator):
             member, and the chunk's part of each of `rows`. Returns arrays with rows first.
         *rows : arrays or tensors with one entry per row
         """
+        keep_freed_memory()
         if isinstance(functions, Rounds):
             return self._reduce_in_rounds(X, functions, function, *rows)
         with torch.inference_mode():

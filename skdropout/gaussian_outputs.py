@@ -131,6 +131,8 @@ class GaussianOutputs(NamedTuple):
 
 def joined(parts: Sequence[GaussianOutputs]) -> GaussianOutputs:
     """All rows of several."""
+    if len(parts) == 1:
+        return parts[0]
     fields = zip(*parts, strict=True)
     return GaussianOutputs._make(None if f[0] is None else torch.cat(f) for f in fields)
 
@@ -190,6 +192,9 @@ def standard_points(n_dimensions: int) -> np.ndarray:
 def set_root(root: Tensor, covariance: Tensor, decision: Tensor | None = None) -> None:
     """Cholesky's factors of matrices ``(rows, n, n)``, some of which may be singular.
 
+    A column at a time for all rows: LAPACK's fail for singular ones, and take longer one by one.
+    Directions with no more variance than rounding makes are left out.
+
     Parameters
     ----------
     root : Tensor of shape (n, n, rows)
@@ -198,12 +203,13 @@ def set_root(root: Tensor, covariance: Tensor, decision: Tensor | None = None) -
     decision : Tensor of shape (rows, n) or None
         What the first column is turned to.
     """
-    factors, failed = torch.linalg.cholesky_ex(covariance)
-    root.copy_(factors.permute(2, 1, 0))
-    smallest = torch.finfo(root.dtype).eps * 8 * largest_variance(covariance)
-    singular = (failed != 0) | (root.diagonal().amin(1).square() <= smallest)
-    if singular.any():
-        root[:, :, singular] = _singular_root(covariance[singular], smallest[singular])
+    rest = covariance.permute(1, 2, 0).contiguous()
+    smallest = torch.finfo(root.dtype).eps * 8 * rest.diagonal().T.amax(0)
+    for k in range(len(rest)):
+        pivot = rest[k, k]
+        scale = torch.where(pivot > smallest, pivot.clamp_min(1e-37).rsqrt_(), 0.0)
+        column = torch.mul(rest[k, k:], scale, out=root[k, k:])[1:]
+        rest[k + 1 :, k + 1 :].addcmul_(column.unsqueeze(1), column, value=-1)
     if decision is not None:
         _turn(root, decision.T)
 
@@ -240,11 +246,13 @@ def closest_decision(mean: Tensor, covariance: Tensor) -> Tensor:
         The other classes' logits, weighted by the density of a Gaussian at how many standard
         deviations they are behind, less the most probable one's.
     """
-    logits, whole = pad(mean, (0, 1)), pad(covariance, (0, 1, 0, 1))
+    logits, own = pad(mean, (0, 1)), pad(covariance.diagonal(dim1=1, dim2=2), (0, 1))
     highest, top = logits.max(1, keepdim=True)
-    with_top = whole.gather(1, top.unsqueeze(2).expand(-1, 1, whole.shape[2])).squeeze(1)
-    variance = torch.sub(whole.diagonal(dim1=1, dim2=2), with_top, alpha=2)
-    variance.add_(with_top.gather(1, top)).clamp_min_(torch.finfo(variance.dtype).tiny)
+    # The last class's logit is zero, and so are its covariances.
+    row = top.clamp_max(mean.shape[1] - 1).unsqueeze(2).expand(-1, 1, mean.shape[1])
+    with_top = pad(covariance.gather(1, row).squeeze(1), (0, 1)).mul_(top < mean.shape[1])
+    variance = torch.sub(own, with_top, alpha=2)
+    variance.add_(own.gather(1, top)).clamp_min_(torch.finfo(variance.dtype).tiny)
     exponents = (highest - logits).square_().div_(variance).mul_(-0.5)
     # Of classes that all are out of reach, one is left to be the closest.
     exponents.clamp_min_(-_FAR).scatter_(1, top, -torch.inf)
@@ -255,15 +263,3 @@ def largest_variance(covariance: Tensor) -> Tensor:
     """Of the outputs of each row: ``(rows,)``."""
     # Measured: along the last axis, torch takes several times as long.
     return covariance.diagonal(dim1=1, dim2=2).T.contiguous().amax(0)
-
-
-def _singular_root(covariance: Tensor, smallest: Tensor) -> Tensor:
-    """Factors ``(n, n, rows)`` that leave out directions with no more variance than `smallest`."""
-    rest = covariance.permute(1, 2, 0).contiguous()
-    root = torch.zeros_like(rest)
-    for k in range(len(rest)):
-        pivot = rest[k, k]
-        scale = torch.where(pivot > smallest, pivot.clamp_min(1e-37).rsqrt_(), 0.0)
-        column = torch.mul(rest[k, k:], scale, out=root[k, k:])[1:]
-        rest[k + 1 :, k + 1 :].addcmul_(column.unsqueeze(1), column, value=-1)
-    return root

@@ -20,8 +20,8 @@ from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns
 from .plain import MomentStack
 from .skewness import Source, skewness, third_moments
 
-# Bytes of one intermediate result: a dozen of them are alive at once and should stay in the cache.
-_CHUNK_BYTES = 2**18
+# Bytes of one intermediate result. A dozen of them are alive at once: more would leave the cache.
+_CHUNK_BYTES = 2**20
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
 # Directions of the outputs up to which the curvature is followed, which doubles the way back, and
