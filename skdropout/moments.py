@@ -24,6 +24,8 @@ from .skewness import Source, skewness, third_moments
 _CHUNK_BYTES = 2**20
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
+# Directions of the outputs from which on their derivatives are what a chunk is cut for.
+_MANY = 16
 # Directions of the outputs up to which the curvature is followed, which doubles the way back, and
 # in two layers the skewness of a decision between classes.
 _MOST_FOLLOWED = 4
@@ -32,8 +34,7 @@ _LEAST_SKEWED = 3
 # Hidden layers from which on the formulas are off by some hundredths of what noise adds, so that
 # float32's errors of 1e-7 do no harm there.
 _LEAST_NARROW = 2
-# Bytes of the derivatives of many outputs: more of them leave the cache, and fresh memory of two
-# megabytes is handed out page by page.
+# Bytes of the derivatives of many outputs: more of them leave the cache.
 _BLOCK_BYTES = 2**20
 # Bytes of what is made of the Gaussian outputs of the rows that are handed out together.
 _GROUP_BYTES = 2**22
@@ -63,11 +64,11 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     members = [_Member(stack, index, x.dtype, of_noise) for index in range(stack.n_members)]
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
     n_directions = len(members[0].directions)
-    plenty = 1 if x.device.type == "cpu" else 2**8
+    plenty = 1 if x.device.type == "cpu" else 2**6
     row_bytes = n_directions * x.element_size()
-    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (widest * of_noise.itemsize))
-    group_bytes = min(plenty, 2**6) * _GROUP_BYTES
-    group = chunk * max(1, group_bytes // (_POINTS * row_bytes * chunk))
+    wide = widest * max(1, n_directions // _MANY)
+    chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (wide * of_noise.itemsize))
+    group = chunk * max(1, plenty * _GROUP_BYTES // (_POINTS * row_bytes * chunk))
     for start in range(0, x.shape[0], group):
         rows = slice(start, min(start + group, x.shape[0]))
         inputs = x[rows]
