@@ -51,7 +51,5 @@ def test_memory_that_is_freed_is_kept_for_what_is_next():
     free = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=free)
     before, after = map(int, run.stdout.split())
-    assert after <= before
-    if platform.libc_ver()[0] == "glibc":
-        # Without it there are 60,000, of 4 KiB each.
-        assert after < 1_000
+    # In glibc without it there are 60,000, of 4 KiB each. Elsewhere it may do nothing, but no harm.
+    assert after < (1_000 if platform.libc_ver()[0] == "glibc" else 1.1 * before + 1_000)
