@@ -20,11 +20,13 @@ from .moment_maps import MomentMap, Normalized, Passed, add_products, by_columns
 from .plain import MomentStack
 from .skewness import Source, skewness, third_moments
 
-# Bytes of one intermediate result. A dozen of them are alive at once: more would leave the cache.
+# Bytes of one intermediate result. A dozen and more are alive at once: with twice as many bytes
+# they may be more than the C library keeps (`keep_freed_memory`).
 _CHUNK_BYTES = 2**20
 # Fewer rows at a time, and starting operations would take longer than they do.
 _LEAST_ROWS = 128
-# Directions of the outputs from which on their derivatives are what a chunk is cut for.
+# Directions of the outputs whose derivatives go with full chunks. With twice as many a chunk has
+# half of the rows, and so on.
 _MANY = 16
 # Directions of the outputs up to which the curvature is followed, which doubles the way back, and
 # in two layers the skewness of a decision between classes.
