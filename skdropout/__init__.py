@@ -3,9 +3,9 @@
 from importlib.metadata import version
 
 from . import decision, displays, families, metrics, model_selection
-from .classifier import DropoutMLPClassifier
-from .regressor import DropoutMLPRegressor
-from .uncertainty import Uncertainty
+from ._estimators.classifier import DropoutMLPClassifier
+from ._estimators.regressor import DropoutMLPRegressor
+from ._predictive.uncertainty import Uncertainty
 from .wrapped import predict_uncertainty
 
 __version__ = version("skdropout")

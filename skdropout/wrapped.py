@@ -12,7 +12,7 @@ from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClas
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .uncertainty import Uncertainty
+from ._predictive.uncertainty import Uncertainty
 
 
 def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:

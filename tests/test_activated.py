@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout.activated import ACTIVATED, without_noise
-from skdropout.activations import ACTIVATIONS
+from skdropout._inference.moments.activated import ACTIVATED, without_noise
+from skdropout._networks.activations import ACTIVATIONS
 
 MEANS = np.array([-4.0, -1.0, -0.1, 0.0, 0.3, 1.0, 5.0])
 STDS = np.array([0.05, 0.5, 1.0, 2.0])

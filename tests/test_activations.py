@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skdropout.activations import ACTIVATIONS
+from skdropout._networks.activations import ACTIVATIONS
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

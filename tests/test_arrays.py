@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout.arrays import PickledAsArrays, as_array, as_tensor
+from skdropout._support.arrays import PickledAsArrays, as_array, as_tensor
+from skdropout._training.rows import Rows
 from skdropout.families import NoiseSource
-from skdropout.rows import Rows
 
 CPU = torch.device("cpu")
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from skdropout.activations import ACTIVATIONS
-from skdropout.backprop import Backprop
+from skdropout._networks.activations import ACTIVATIONS
+from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._training.backprop import Backprop
 from skdropout.families import (
     BayesByBackprop,
     Bernoulli,
@@ -12,7 +13,6 @@ from skdropout.families import (
     Variational,
     VariationalGaussian,
 )
-from skdropout.network import Architecture, Member, Stack
 
 CPU = torch.device("cpu")
 FAMILIES = {
@@ -83,7 +83,7 @@ def test_steps_that_write_to_the_same_memory(family, activation, n_members, hidd
                 yield raw, [parameter.grad.clone() for parameter in stack.parameters()]
 
     expected = list(passes(Backprop(stack)))
-    monkeypatch.setattr("skdropout.backprop._LARGE", 0)
+    monkeypatch.setattr("skdropout._training.backprop._LARGE", 0)
     backprop = Backprop(stack)
     ours = list(passes(backprop))
     assert len(backprop.scratch.held) == 2 * len(hidden)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.draws import evaluate, evaluate_together, rows_together
+from skdropout._inference.draws import evaluate, evaluate_together, rows_together
+from skdropout._networks.stack import Architecture, Member, Stack
 from skdropout.families import BayesByBackprop, Bernoulli, Gaussian, Noiseless
-from skdropout.network import Architecture, Member, Stack
 from tests.randomness import assert_mean, assert_same_moments, assert_variance
 from tests.reference import (
     NOISE_MODULES,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout.gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
+from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
 
 
 @pytest.mark.parametrize("weighted", [False, True])

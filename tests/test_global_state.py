@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.training import DropoutNet
+from skdropout._training.net import DropoutNet
 from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, quick, target
 
 

@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, Normal, Poisson
 
-from skdropout.gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
-from skdropout.likelihood import (
+from skdropout._likelihoods.base import (
     BinaryLikelihood,
     CategoricalLikelihood,
     PoissonLikelihood,
     mixture_log_prob,
 )
+from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
 
 ROWS, MEMBERS = 6, 2
 

@@ -30,12 +30,12 @@ from skorch.callbacks import GradientNormClipping
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._training.jobs import TrainedStack
+from skdropout._training.net import DropoutNet
 from skdropout.decision import TunedReferralClassifierCV
 from skdropout.displays import DropoutRateDisplay
 from skdropout.families import BayesByBackprop
 from skdropout.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
-from skdropout.stacking import TrainedStack
-from skdropout.training import DropoutNet
 from tests.reference import quick
 
 RATES = [0.1, 0.3, 0.5]

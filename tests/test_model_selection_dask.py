@@ -7,8 +7,8 @@ from distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 
 from skdropout import DropoutMLPClassifier
+from skdropout._training.net import DropoutNet
 from skdropout.model_selection import BatchedGridSearchCV
-from skdropout.training import DropoutNet
 from tests.reference import quick
 
 GRID = {"dropout_rate": [0.1, 0.3, 0.5], "alpha": [0.01, 1.0]}

@@ -12,22 +12,22 @@ from scipy.stats import norm, qmc
 from sklearn.datasets import load_digits, make_classification, make_friedman1
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.activated import without_noise
-from skdropout.draws import evaluate
-from skdropout.families import FAMILIES, Bernoulli, Family
-from skdropout.gaussian_outputs import (
+from skdropout._inference.draws import evaluate
+from skdropout._inference.moments.activated import without_noise
+from skdropout._inference.moments.maps import MomentMap
+from skdropout._inference.moments.opposite_points import class_probabilities
+from skdropout._inference.moments.outputs import (
     GaussianOutputs,
     as_points,
     closest_decision,
     set_root,
     standard_points,
 )
-from skdropout.likelihood import CategoricalLikelihood
-from skdropout.moment_maps import MomentMap
-from skdropout.moments import propagate
-from skdropout.network import Architecture, Member, Stack
-from skdropout.opposite_points import class_probabilities
-from skdropout.uncertainty import entropy_uncertainty, probability_uncertainty
+from skdropout._inference.moments.propagation import propagate
+from skdropout._likelihoods.base import CategoricalLikelihood
+from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._predictive.uncertainty import entropy_uncertainty, probability_uncertainty
+from skdropout.families import FAMILIES, Bernoulli, Family
 from tests.randomness import assert_mean, assert_variance
 from tests.reference import ESTIMATORS, quick, sigmoid, softmax, target
 
@@ -164,7 +164,7 @@ def test_float64_is_as_if_all_of_it_were(monkeypatch, family, depth):
     stack = _stack(family(), (5, *[30] * depth, 3), (0.0, *[0.2] * depth))
     _widen(stack)
     narrow = [values[0] for values in _closed_form(stack, ROWS)]
-    monkeypatch.setattr("skdropout.moments._LEAST_NARROW", 9)
+    monkeypatch.setattr("skdropout._inference.moments.propagation._LEAST_NARROW", 9)
     mean, covariance = (values[0] for values in _closed_form(stack, ROWS))
     spread = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
     assert (np.abs(narrow[0] - mean) < FLOAT32_ERROR * spread).all()
@@ -383,7 +383,10 @@ def test_ten_classes_and_three_layers_need_the_skewness(monkeypatch):
         return (np.abs(model.predict_proba(unseen) - drawn) / np.maximum(std, 1e-3)).mean()
 
     with_skewness = error()
-    monkeypatch.setattr("skdropout.moments.third_moments", lambda _: torch.zeros(len(unseen), 1))
+    monkeypatch.setattr(
+        "skdropout._inference.moments.propagation.third_moments",
+        lambda _: torch.zeros(len(unseen), 1),
+    )
     assert with_skewness < 0.75 * error()
 
 
@@ -406,7 +409,7 @@ def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
     )
     stack = model.fit(X, y).net_.module_
     _, with_skewness = _errors(stack, X[:30])
-    monkeypatch.setattr("skdropout.moments._LEAST_SKEWED", 9)
+    monkeypatch.setattr("skdropout._inference.moments.propagation._LEAST_SKEWED", 9)
     _, without = _errors(stack, X[:30])
     assert with_skewness < 0.9 * without
 

@@ -15,13 +15,13 @@ from sklearn.preprocessing import StandardScaler
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, Uncertainty
-from skdropout.monte_carlo import (
+from skdropout._predictive.errors import (
     entropy_error,
     probability_error,
     regression_error,
     variance_of_mean,
 )
-from skdropout.uncertainty import (
+from skdropout._predictive.uncertainty import (
     entropy_uncertainty,
     probability_uncertainty,
     regression_uncertainty,

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout.activations import ACTIVATIONS
-from skdropout.draws import evaluate
+from skdropout._inference.draws import evaluate
+from skdropout._networks.activations import ACTIVATIONS
+from skdropout._networks.stack import Architecture, Member, Stack
 from skdropout.families import Bernoulli, Gaussian, Noiseless, NoiseSource
-from skdropout.network import Architecture, Member, Stack
 from tests.reference import raw_outputs, stack_twin
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from skdropout import DropoutMLPClassifier
+from skdropout._networks.normalization import BatchNorm, LayerNorm
 from skdropout.families import PlainLinear
-from skdropout.normalization import BatchNorm, LayerNorm
 from tests.reference import quick, raw_outputs, sigmoid, twin
 
 

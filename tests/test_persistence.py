@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier
+from skdropout._training.jobs import TrainedStack
 from skdropout.families import Gaussian
-from skdropout.stacking import TrainedStack
 from tests.reference import ESTIMATORS, NORMALIZATIONS, quick, target
 
 

@@ -7,7 +7,7 @@ from scipy.special import ndtr
 from scipy.stats import norm, poisson
 
 from skdropout import metrics
-from skdropout.mixture import NormalMixture, PoissonMixture
+from skdropout._predictive.mixture import NormalMixture, PoissonMixture
 
 from . import randomness
 

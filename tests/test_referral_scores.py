@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skdropout
 from skdropout.decision import FixedReferralClassifier, TunedReferralRegressorCV
-from skdropout.referral_scores import (
+from skdropout.metrics._row_scores import (
     classifier_scores,
     regressor_scores,
     settled_classifier_scores,

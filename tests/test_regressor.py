@@ -7,7 +7,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import r2_score
 
 from skdropout import DropoutMLPRegressor
-from skdropout.draws import evaluate
+from skdropout._inference.draws import evaluate
 from tests.randomness import assert_mean, assert_variance
 from tests.reference import quick
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from skdropout._training.rows import Blocks, Rows, join_rows
 from skdropout.families import NoiseSource
-from skdropout.rows import Blocks, Rows, join_rows
 
 CPU = torch.device("cpu")
 

@@ -5,13 +5,13 @@ import sys
 
 import torch
 
-from skdropout.scratch import Scratch
+from skdropout._support.scratch import Scratch
 
 # Twelve megabytes that are written to and freed, twenty times: pages that the system hands out.
 FREED = """
 import resource
 import numpy as np
-from skdropout.scratch import keep_freed_memory
+from skdropout._support.scratch import keep_freed_memory
 
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

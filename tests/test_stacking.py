@@ -10,6 +10,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._training.jobs import TrainedStack, positions_by_stack, train_jobs
+from skdropout._training.net import DropoutNet, NonFiniteLossError
 from skdropout.families import (
     FAMILIES,
     BayesByBackprop,
@@ -19,8 +21,6 @@ from skdropout.families import (
     VariationalGaussian,
 )
 from skdropout.families._noise import BlockNoise
-from skdropout.stacking import TrainedStack, positions_by_stack, train_jobs
-from skdropout.training import DropoutNet, NonFiniteLossError
 from tests.reference import NORMALIZATIONS, quick, target
 
 # Weights of two float32 trainings of a few dozen steps: products of a stack and of a single
@@ -224,7 +224,7 @@ def test_members_with_other_numbers_of_rows(two_classes, estimator_class, dropou
 
 @pytest.mark.parametrize("block_bytes", [2**21, 2**14])
 def test_other_numbers_of_weighted_rows_with_early_stopping(two_classes, monkeypatch, block_bytes):
-    monkeypatch.setattr("skdropout.steps._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("skdropout._training.epoch._BLOCK_BYTES", block_bytes)
     X, y = two_classes
     weight = np.random.default_rng(0).uniform(0.2, 3, len(X))
     options = {"learning_rate_init": 0.02, "tol": 0.01, "n_iter_no_change": 3, "max_iter": 60}
@@ -385,7 +385,7 @@ def test_noise_in_parts_is_the_noise_of_the_block():
 
 
 def test_a_stack_larger_than_a_block_trains_in_parts(two_classes, monkeypatch):
-    monkeypatch.setattr("skdropout.steps._BLOCK_BYTES", 2**14)
+    monkeypatch.setattr("skdropout._training.epoch._BLOCK_BYTES", 2**14)
     models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(20,))
     jobs = [model._job(*two_classes) for model in models]
     stack = TrainedStack(jobs)

@@ -10,9 +10,9 @@ from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._training.net import DropoutNet
+from skdropout._training.stopping import _SMOOTHING
 from skdropout.model_selection import BatchedGridSearchCV
-from skdropout.stopping import _SMOOTHING
-from skdropout.training import DropoutNet
 from tests.reference import ESTIMATORS, quick, target
 
 STOPPING = {

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.flat_parameters import FlatParameters
+from skdropout._training.parameters import FlatParameters
 from tests.reference import ESTIMATORS, quick, stack_twin, target
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, Uncertainty
-from skdropout.uncertainty import (
+from skdropout._predictive.uncertainty import (
     entropy,
     entropy_uncertainty,
     probability_uncertainty,

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout.draws import evaluate
-from skdropout.families import Bernoulli, Noiseless
-from skdropout.gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
-from skdropout.likelihood import (
+from skdropout._inference.draws import evaluate
+from skdropout._likelihoods.base import (
     BinaryLikelihood,
     CategoricalLikelihood,
     PoissonLikelihood,
     mixture_log_prob,
 )
-from skdropout.network import Architecture, Member, Stack
-from skdropout.rows import Rows, join_rows
-from skdropout.validation import member_scores
+from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
+from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._training.rows import Rows, join_rows
+from skdropout._training.validation import member_scores
+from skdropout.families import Bernoulli, Noiseless
 
 MEMBERS = 3
 
@@ -61,7 +61,7 @@ def _expected(plain, likelihood, parts):
 @pytest.mark.parametrize("weighted", [(), (1,), (0, 1, 2)], ids=str)
 @pytest.mark.parametrize("chunk_bytes", [2**25, 2**12])
 def test_members_are_scored_as_if_alone(kind, family, sizes, weighted, chunk_bytes, monkeypatch):
-    monkeypatch.setattr("skdropout.draws._CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("skdropout._inference.draws._CHUNK_BYTES", chunk_bytes)
     likelihood, target = LIKELIHOODS[kind]
     rng = np.random.default_rng(0)
     members = [Member(seed, family, (0.0, 0.3, 0.3)) for seed in range(MEMBERS)]

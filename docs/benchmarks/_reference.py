@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from sklearn.base import is_classifier
 
-from skdropout.draws import evaluate
-from skdropout.uncertainty import entropy
+from skdropout._inference.draws import evaluate
+from skdropout._predictive.uncertainty import entropy
 
 PIECE = 1_000
 FEW = (10, 30, 100, 300)

@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 
 from skdropout import DropoutMLPClassifier
 from skdropout.metrics import aurc_score, excess_aurc_score, risk_at_coverage
-from skdropout.referral_scores import classifier_scores
+from skdropout.metrics._row_scores import classifier_scores
 
 TABLES = ("pima", "mammographic-mass", "messidor-dr", "ann-thyroid")
 KEPT = (0.5, 0.7, 0.9)

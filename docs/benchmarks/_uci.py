@@ -20,7 +20,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPRegressor
-from skdropout.stacking import train_jobs
+from skdropout._training.jobs import train_jobs
 
 LEVELS = (0.5, 0.9, 0.95)
 HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"

@@ -21,7 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skdropout import DropoutMLPClassifier
-from skdropout.draws import evaluate
+from skdropout._inference.draws import evaluate
 
 N_DRAWS = 100
 ESTIMATOR, ENGINE = "`predict_proba`", "draws alone"
@@ -35,7 +35,7 @@ in brackets.
 
 - *`predict_proba`*: the estimator from the array to the mean probabilities, all checks included.
   The rival: passes, probabilities and their mean.
-- *draws alone*: drawing {draws} plain networks and `skdropout.draws.evaluate`, raw outputs. The
+- *draws alone*: drawing {draws} plain networks and `skdropout._inference.draws.evaluate`, raw outputs. The
   rival: passes, raw outputs in one tensor.
 - *float64 / float32*: our time for float64 input through our time for float32 input. Input's
   dtype is that of the computation; the rival's times are for float32.

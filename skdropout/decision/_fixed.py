@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..referral_scores import CLASSIFIER_UNCERTAINTIES
+from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._base import UnfittedUse
 from ._classifier import ReferralClassifier
 from ._rules import ClassifierRule

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from ..referral_scores import REGRESSOR_UNCERTAINTIES
+from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
 from ._cuts import Cuts
 from ._folds import Calibration

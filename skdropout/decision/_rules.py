@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..referral_scores import (
+from ..metrics._row_scores import (
     classifier_scores,
     regressor_scores,
     settled_classifier_scores,

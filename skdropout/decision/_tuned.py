@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
-from ..referral_scores import CLASSIFIER_UNCERTAINTIES
+from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._classifier import ReferralClassifier
 from ._cuts import Cuts, cheapest_cut, cut_of_threshold
 from ._folds import Calibration

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import binom, norm
 from sklearn.utils import column_or_1d
 
-from ..referral_scores import regressor_scores
+from ..metrics._row_scores import regressor_scores
 from ..wrapped import unwrap
 from ._axes import COLOURS, REFERENCE, axes_or_new, legend_if_labelled, name_of, next_style
 

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from ..metrics import aurc_score, risk_coverage_curve
+from ..metrics._row_scores import classifier_scores, regressor_scores
 from ..metrics.referral import Loss, oracle_curve, row_losses
-from ..referral_scores import classifier_scores, regressor_scores
 from ._axes import REFERENCE, axes_or_new, legend_if_labelled, name_of, next_style
 
 

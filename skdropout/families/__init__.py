@@ -1,5 +1,6 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
+from .._support.members import join_members, select_members
 from ._base import (
     FAMILIES,
     Family,
@@ -13,7 +14,6 @@ from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli, BernoulliLinear
 from ._concrete import Concrete
 from ._gaussian import Gaussian
-from ._members import join_members, select_members
 from ._noise import BlockNoise, NoiseSource, kinds_of
 from ._none import Noiseless
 from ._posterior import Posterior, WeightPosteriorLinear

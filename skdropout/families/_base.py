@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import validate_parameter_constraints
 from torch import Tensor, nn
 
-from ..arrays import PickledAsArrays
+from .._support.arrays import PickledAsArrays
 from ._noise import NoiseSource
 
 

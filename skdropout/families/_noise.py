@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arrays import as_array, as_tensor
+from .._support.arrays import as_array, as_tensor
 
 _INT64_MIN = -(2**63)
 

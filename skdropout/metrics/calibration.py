@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from ..proper_scores import binned_error, equal_width_bins
+from .._predictive.scores import binned_error, equal_width_bins
 from ._checks import checked_weight
 
 _NAME = "expected_calibration_error"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..mixture import NormalMixture
-from ..proper_scores import interval_loss, sample_crps
+from .._predictive.mixture import NormalMixture
+from .._predictive.scores import interval_loss, sample_crps
 from ._checks import checked_finite, checked_target, checked_weight, mean_over_rows
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.base import is_classifier
 
-from ..referral_scores import (
+from ._row_scores import (
     CLASSIFIER_UNCERTAINTIES,
     REGRESSOR_UNCERTAINTIES,
     classifier_scores,

@@ -13,10 +13,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params
 
-from .._base import Described, DropoutMLP
-from .._parameters import Parameters
-from ..rows import Rows
-from ..stacking import Job
+from .._estimators.base import Described, DropoutMLP
+from .._estimators.parameters import Parameters
+from .._training.jobs import Job
+from .._training.rows import Rows
 
 # Of the network's parameters those that do not change how data are checked and encoded.
 _NEUTRAL = {field.name for field in fields(Parameters)}

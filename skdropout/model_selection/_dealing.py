@@ -7,8 +7,8 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from ..stacking import Job, TrainedStack, take_net
-from ..training import DropoutNet, NonFiniteLossError
+from .._training.jobs import Job, TrainedStack, take_net
+from .._training.net import DropoutNet, NonFiniteLossError
 from ._candidates import Prepared
 
 

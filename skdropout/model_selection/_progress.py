@@ -8,7 +8,7 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-from ..training import DropoutNet
+from .._training.net import DropoutNet
 
 _WIDTH = 30
 

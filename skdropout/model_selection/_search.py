@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils.validation import _check_method_params
 
-from .._base import DropoutMLP
+from .._estimators.base import DropoutMLP
 from ._candidates import Data, Preparation, Prepared
 from ._dealing import Dealer, Take
 from ._stacks import train_all

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
-from ..stacking import Job, TrainedStack, positions_by_stack
+from .._training.jobs import Job, TrainedStack, positions_by_stack
 from ._progress import Progress
 
 # What a stack may move in one step: weights with their gradients and moments, activations and

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from skdropout.draws import evaluate
+from skdropout._inference.draws import evaluate
+from skdropout._networks.stack import Architecture, Member, Stack
 from skdropout.families import Noiseless, NoiseSource
-from skdropout.network import Architecture, Member, Stack
 from tests.randomness import assert_mean, assert_same_moments, assert_variance
 
 CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout.backprop import Backprop
+from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._training.backprop import Backprop
 from skdropout.families import Concrete, NoiseSource
-from skdropout.network import Architecture, Member, Stack
 from tests.randomness import assert_mean, assert_variance
 from tests.reference import ten_columns_that_decide
 

@@ -200,7 +200,7 @@ def test_a_fitted_model_does_not_follow_the_callers_object(rows, name):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_members_may_have_other_parameters(name):
     """A stack of members with other rates and parameters trains as each would alone."""
-    from skdropout.network import Architecture, Member, Stack
+    from skdropout._networks.stack import Architecture, Member, Stack
 
     families = [FAMILIES[name](), FAMILIES[name]()]
     if name in POSTERIORS:

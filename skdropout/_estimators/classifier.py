@@ -1,0 +1,358 @@
+"""`DropoutMLPClassifier`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import compute_sample_weight
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from .._inference.moments.outputs import GaussianOutputs
+from .._likelihoods.base import BinaryLikelihood, CategoricalLikelihood, Likelihood
+from .._networks.plain import MomentStack
+from .._networks.stack import Stack
+from .._predictive.scaling import quality_of_logits, temperature_of_logits
+from .calibration import HeldOut
+from .probabilities import ClassProbabilities
+
+
+@dataclass(eq=False, repr=False)
+class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
+    """A multi-layer perceptron classifier with dropout that says how sure it is.
+
+    It takes the place of scikit-learn's `MLPClassifier`. Dropout stays on at prediction: `n_draws`
+    thinned networks answer, their mean is the prediction and what they disagree about is what the
+    model does not know.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
+        Units of each hidden layer. An int stands for one hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, default="relu"
+        Activation of the hidden units.
+    dropout : str, Family or None, default="bernoulli"
+        Kind of noise, a name or an object of `skdropout.families`. "bernoulli" switches units off;
+        "gaussian" multiplies them by normal noise of the same mean and variance; "concrete" learns
+        the rate of each layer, "variational_gaussian" the noise of each unit; "variational" and
+        "bayes_by_backprop" learn a distribution of each weight. None is no noise, uncertainty then
+        needs ``n_members > 1``. An object carries parameters of its own, which appear in
+        `get_params` as ``dropout__...``.
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.3
+        Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
+        For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
+        the variational families it is where learning starts; "bayes_by_backprop" does not use it.
+    input_dropout_rate : float, default=0.0
+        The same for the inputs. The outputs are never dropped.
+    n_draws : int or "auto", default=100
+        Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
+        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
+        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
+        standard deviation are at most 2.5 % of its total standard deviation. Every method that
+        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
+        refit.
+    inference : {"draws", "moments"}, default="draws"
+        How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
+        variance in closed form, which is nearer to infinitely many draws than a hundred of them
+        are, and faster. What it assumes is in docs/moments.md. Read at prediction, so
+        ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
+        `sample_proba` and `sample_y` still draw.
+    n_members : int, default=1
+        Networks that are trained side by side from different starts, a deep ensemble. A
+        prediction averages over the draws of all of them.
+    normalization : {"batch", "layer"} or None, default=None
+        Normalization of each hidden layer, in the order linear map, normalization, activation,
+        dropout. The statistics of "batch" stand still at prediction.
+    solver : {"adam", "sgd"}, default="adam"
+        Optimizer. scikit-learn's "lbfgs" needs an objective without noise and is not offered.
+    alpha : float, default=0.0001
+        Strength of the penalty on the weights. As in scikit-learn's MLP it is divided by the rows
+        of a batch and biases are free of it.
+    l1_ratio : float, default=0.0
+        Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
+    batch_size : int or "auto", default="auto"
+        Rows per step of the optimizer. "auto" is ``min(200, n_samples)``.
+    learning_rate : {"constant", "invscaling", "adaptive", "cooldown"}, default="constant"
+        Schedule of the step size. "cooldown" keeps it until training would stop, or half of
+        `max_iter` is over; then it falls on a straight line towards zero, for as many epochs as
+        there were until then, and training ends. The others are scikit-learn's. "invscaling" and
+        "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
+        ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
+        stop.
+    learning_rate_init : float, default=0.001
+        First step size.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Largest number of epochs.
+    shuffle : bool, default=True
+        Order the rows anew in each epoch.
+    random_state : int, RandomState instance or None, default=None
+        Everything random follows from it, and is settled in `fit`: initial weights, order of the
+        rows, noise, the held-out part and the draws that predict. None takes fresh entropy from
+        the operating system, not NumPy's global generator.
+    tol : float, default=1e-4
+        Improvement, in nats per row, that counts. Training stops after `n_iter_no_change` epochs
+        without it.
+    verbose : bool or int, default=False
+        Print a line per epoch.
+    warm_start : bool, default=False
+        Let `fit` go on from the weights of the last `fit`. The optimizer starts anew.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1).
+    nesterovs_momentum : bool, default=True
+        Use Nesterov's momentum, for ``solver="sgd"`` with a positive `momentum`.
+    early_stopping : bool, default=False
+        Hold out a part of the rows, watch their log-likelihood instead of the training loss, and
+        restore the weights of the best epoch. scikit-learn's MLP watches the
+        accuracy or R^2 instead.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out, unless `fit` is given `X_val`.
+    beta_1 : float, default=0.9
+        Decay of Adam's mean of gradients, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of Adam's mean of squared gradients, in [0, 1).
+    epsilon : float, default=1e-8
+        Keeps Adam from dividing by zero.
+    n_iter_no_change : int or inf, default=10
+        Epochs without an improvement of `tol` after which training stops.
+    calibrate : bool, default=False
+        Divide the logits of every draw by one temperature, chosen by likelihood on rows that were
+        new to a network: those that `early_stopping` holds out, or else each fifth of the rows in
+        turn, held out from networks that are trained beside the model for this alone. The model
+        itself loses no row. Tables of less than 500 rows have ten such networks, which lack a
+        tenth each; those of more than 1,000 rows need fewer than five, from 5,000 rows on one.
+    device : str, default="auto"
+        "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
+        the network is large enough to gain from it.
+    callbacks : list of skorch callbacks or None, default=None
+        For people who know skorch. Copies of them take part in the training.
+    class_weight : dict, "balanced" or None, default=None
+        Factor on the loss of each class's rows. "balanced" weighs classes by the inverse of how
+        often they occur.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted. The columns of all probabilities are in this order.
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where `X` has names that are all strings.
+    n_outputs_ : int
+        Outputs of the network: 1 for two classes, otherwise one per class.
+    n_layers_ : int
+        Layers, with the inputs and the outputs.
+    n_iter_ : int
+        Epochs of the last `fit`, or of all calls of `partial_fit`.
+    loss_ : float
+        Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
+        noise, in nats per row, plus the KL and the penalty.
+    best_loss_ : float or None
+        Lowest of `loss_curve_`. None with ``early_stopping=True``.
+    loss_curve_ : list of float
+        `loss_` after each epoch.
+    loss_terms_ : dict of list of float
+        What `loss_curve_` is the sum of, in nats per row: "likelihood" (negative log), "kl" (with
+        its weight and warm-up, divided by the training rows) and "penalty".
+    validation_scores_ : list of float or None
+        Mean log-likelihood of the held-out rows after each epoch, in nats. None without
+        `early_stopping`.
+    best_validation_score_ : float or None
+        Highest of them, the score of the weights that were kept.
+    out_activation_ : str
+        "logistic" for two classes, otherwise "softmax".
+    t_ : int
+        Rows seen in training, each as often as it was seen.
+    dropout_rates_ : ndarray
+        Rate of each noisy linear map, from the inputs on. Empty without noise. Learned rates are
+        means over the members; for a posterior over weights the rate of equal noise.
+    dropout_rates_curve_ : ndarray of shape (n_epochs, len(dropout_rates_))
+        `dropout_rates_` after each epoch.
+    sparsity_ : float
+        Share of the weights that the noise family has switched off.
+    sparsity_per_layer_ : ndarray of shape (n_layers - 1,)
+        The same for each linear map.
+    calibration_ : dict or None
+        What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
+        and mean log probability and expected calibration error of those rows,
+        "log_prob_before", "log_prob_after", "ece_before" and "ece_after". None without it, and
+        with fewer than ten rows.
+    net_ : DropoutNet
+        The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
+        each epoch recorded.
+
+    See Also
+    --------
+    skdropout.predict_uncertainty : Uncertainty through pipelines and searches.
+    DropoutMLPRegressor : The same for numbers instead of classes.
+    sklearn.neural_network.MLPClassifier : The same network without dropout.
+
+    Notes
+    -----
+    A fitted model is a fixed set of functions. Each draw is one network, the same for every row,
+    so what a row gets depends neither on the rows beside it nor on how often it is asked.
+
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Only
+    what noise adds by moments, in two hidden layers and more, is always made in float32. Scale the
+    inputs first, as for any network.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov (2014). Dropout: a simple way to
+    prevent neural networks from overfitting. Journal of Machine Learning Research 15.
+
+    Gal and Ghahramani (2016). Dropout as a Bayesian approximation: representing model uncertainty
+    in deep learning. ICML.
+
+    Lakshminarayanan, Pritzel and Blundell (2017). Simple and scalable predictive uncertainty
+    estimation using deep ensembles. NeurIPS.
+
+    Depeweg, Hernandez-Lobato, Doshi-Velez and Udluft (2018). Decomposition of uncertainty in
+    Bayesian deep learning for efficient and risk-sensitive learning. ICML.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdropout import DropoutMLPClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> model = DropoutMLPClassifier(dropout_rate=0.2, early_stopping=True, random_state=0)
+    >>> model = model.fit(X[:400], y[:400])
+    >>> model.score(X[400:], y[400:]) > 0.9
+    True
+    >>> proba, std = model.predict_proba(X[400:], return_std=True)
+    >>> proba.shape, std.shape
+    ((169, 2), (169, 2))
+    >>> uncertainty = model.predict_uncertainty(X[400:])
+    >>> uncertainty.epistemic.shape
+    (169,)
+    """
+
+    _: KW_ONLY
+    class_weight: Any = None
+
+    _parameter_constraints: ClassVar[dict] = {
+        **ClassProbabilities._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    # ---- fit -----------------------------------------------------------------------------
+
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None
+    ) -> DropoutMLPClassifier:
+        """Train for one pass over the given rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come. Needed in the first call if `y` does not hold all.
+
+        Returns
+        -------
+        self : object
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def _validate_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], reset=reset, multi_output=True
+        )
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise ValueError(
+                f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
+                "several labels per row are not supported"
+            )
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        return X, y
+
+    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        if self.class_weight is None:
+            return weight
+        if weight is None:
+            return compute_sample_weight(self.class_weight, y)
+        # Classes are balanced over the rows that count.
+        used, total = weight > 0, weight.copy()
+        total[used] *= compute_sample_weight(self.class_weight, y[used])
+        return total
+
+    def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
+        self.classes_ = np.unique(y if classes is None else classes)
+        learned = np.unique(y if weight is None else y[weight > 0])
+        n_classes = len(learned if classes is None else self.classes_)
+        if n_classes < 2:
+            raise ValueError(
+                f"{type(self).__name__}: y must hold at least 2 classes with a positive weight, "
+                f"got {n_classes} class: {learned.tolist()}"
+            )
+        self.n_outputs_ = 1 if len(self.classes_) == 2 else len(self.classes_)
+        self.out_activation_ = "logistic" if len(self.classes_) == 2 else "softmax"
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"{type(self).__name__}: y holds the labels {unknown.tolist()}, which are not "
+                f"among the classes of the fit, {self.classes_.tolist()}"
+            )
+        index = np.searchsorted(self.classes_, y)
+        return index.astype(np.float32 if len(self.classes_) == 2 else np.int64)
+
+    def _make_likelihood(self) -> Likelihood:
+        if len(self.classes_) == 2:
+            return BinaryLikelihood()
+        return CategoricalLikelihood(len(self.classes_))
+
+    def _moments(self, stack: Stack) -> MomentStack:
+        """With several classes, of the log odds against the last: one output less to follow."""
+        # Mutual information of rows that are nearly certain is made by the longer tail.
+        moments = replace(super()._moments(stack), log_odds=True)
+        n_classes = len(self.classes_)
+        if n_classes == 2:
+            return moments
+        directions = torch.eye(n_classes - 1, n_classes, dtype=torch.float32)
+        directions[:, -1] = -1
+        return replace(moments, directions=directions)
+
+    # ---- calibration ---------------------------------------------------------------------
+
+    def _calibrated(self, raws: Sequence[Any]) -> Sequence[Any]:
+        temperature = self._temperature()
+        if temperature == 1:
+            return raws
+        return [
+            raw.divided(temperature) if isinstance(raw, GaussianOutputs) else raw / temperature
+            for raw in raws
+        ]
+
+    def _temperature(self) -> float:
+        return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
+
+    def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
+        logits, targets, weights = [], [], []
+        for part in held_out:
+            raw = torch.cat(part.raws).double().cpu()
+            if len(self.classes_) == 2:
+                raw = torch.cat([torch.zeros_like(raw), raw], -1)
+            logits.append(raw.numpy())
+            targets.append(part.rows.y.cpu().numpy().astype(int))
+            weights.append(part.weight)
+        temperature = temperature_of_logits(logits, targets, weights)
+        cooled = [raw / temperature for raw in logits]
+        return {
+            "temperature": temperature,
+            **quality_of_logits("before", logits, targets, weights),
+            **quality_of_logits("after", cooled, targets, weights),
+        }

@@ -1,0 +1,1 @@
+"""Mean and covariance of the raw outputs over all draws, in closed form."""

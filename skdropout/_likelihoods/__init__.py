@@ -1,0 +1,1 @@
+"""From raw outputs to a distribution of the target."""

@@ -1,0 +1,1 @@
+"""Stacks of networks, noisy and plain."""

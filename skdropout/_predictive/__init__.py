@@ -1,0 +1,1 @@
+"""Predictive distributions, and numbers that follow from them, without networks."""

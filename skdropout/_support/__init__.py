@@ -1,0 +1,1 @@
+"""What every room needs: arrays, random states, devices, memory, private names."""

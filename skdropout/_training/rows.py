@@ -1,0 +1,201 @@
+"""Rows in memory and the blocks that training takes them in, instead of a DataLoader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .._support.arrays import as_array, as_tensor
+from .._support.scratch import Scratch
+from ..families import NoiseSource, kinds_of
+
+
+class Rows(Dataset):
+    """Rows in memory.
+
+    Parameters
+    ----------
+    x : Tensor of shape (rows, n_features)
+    y : Tensor of shape (rows, ...)
+    weight : Tensor of shape (rows,) or None
+        Of mean one over the rows. None means ones.
+    owned : Tensor of int64 of shape (members, n_own) or None
+        Which rows each member of a stack has, in its order. None: each has all of them.
+    lengths : Tensor of int64 of shape (members,) or None
+        How many of those count; the others fill up. None: all.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        weight: Tensor | None = None,
+        owned: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> None:
+        self.x, self.y, self.weight, self.owned, self.lengths = x, y, weight, owned, lengths
+
+    def to(self, device: torch.device) -> Rows:
+        """The same rows on a device."""
+        given = (self.weight, self.owned, self.lengths)
+        rest = (None if values is None else values.to(device) for values in given)
+        return Rows(self.x.to(device), self.y.to(device), *rest)
+
+    def select(self, kept: Tensor) -> Rows:
+        """The rows of some of the members; nothing is copied but their numbers."""
+        given = (self.owned, self.lengths)
+        some = (None if values is None else values[kept.to(values.device)] for values in given)
+        return Rows(self.x, self.y, self.weight, *some)
+
+    def part(self, index: Tensor) -> Rows:
+        """Some rows, by number; their weights have mean one again."""
+        x, y, weight = self[index]
+        return Rows(x, y, None if weight is None else weight / weight.mean())
+
+    def same_as(self, other: Rows) -> bool:
+        """Whether these are the same rows, of one member, in the same order."""
+        if (self.weight is None) != (other.weight is None):
+            return False
+        pairs = [(self.x, other.x), (self.y, other.y)]
+        if self.weight is not None and other.weight is not None:
+            pairs.append((self.weight, other.weight))
+        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+    def __getstate__(self) -> dict:
+        # As arrays, which joblib maps into the memory of other processes where they are large.
+        return {k: None if v is None else as_array(v) for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({k: None if v is None else as_tensor(v) for k, v in state.items()})
+
+    def __len__(self) -> int:
+        """How many a member has, at most."""
+        return self.x.shape[0] if self.owned is None else self.owned.shape[1]
+
+    def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        weight = None if self.weight is None else self.weight[index]
+        return self.x[index], self.y[index], weight
+
+
+def join_rows(parts: Sequence[Rows]) -> Rows:
+    """Rows of a stack from those of its members.
+
+    Parameters
+    ----------
+    parts : sequence of Rows, one per member
+        One object for several members is held once.
+    """
+    distinct = list({id(part): part for part in parts}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    weight = None
+    if any(part.weight is not None for part in distinct):
+        ones = (
+            torch.ones(len(part), device=part.x.device) if part.weight is None else part.weight
+            for part in distinct
+        )
+        weight = torch.cat(list(ones))
+    stops = torch.tensor([len(part) for part in distinct]).cumsum(0).tolist()
+    place = {id(part): stop - len(part) for part, stop in zip(distinct, stops, strict=True)}
+    starts = torch.tensor([place[id(part)] for part in parts])
+    lengths = torch.tensor([len(part) for part in parts])
+    # The last row of a member with fewer rows fills it up.
+    numbers = torch.arange(int(lengths.max())).minimum(lengths.unsqueeze(1) - 1)
+    x, y = (torch.cat([getattr(part, name) for part in distinct]) for name in ("x", "y"))
+    equal = bool((lengths == lengths[0]).all())
+    return Rows(x, y, weight, starts.unsqueeze(1) + numbers, None if equal else lengths)
+
+
+class Blocks:
+    """An epoch's rows in blocks of several batches, newly ordered each time.
+
+    Yields the numbers of the block's rows, int64, with a leading axis of the members' different
+    orders and rows, of length 1 where all members share them.
+
+    Parameters
+    ----------
+    rows : Rows
+    block_size : int
+        Rows per block: a multiple of the batch size.
+    order : NoiseSource or None
+        Makes the orders. None keeps the order of the rows.
+
+    Attributes
+    ----------
+    kinds : tuple of Tensor of int64
+        One member of each kind, which is to have the same rows in the same order, and the kind of
+        each member; of this epoch.
+    """
+
+    kinds: tuple[Tensor, Tensor]
+
+    def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
+        self.rows, self.block_size, self.order = rows, block_size, order
+        self.grouped: tuple | None = None
+
+    def _kinds(self) -> tuple[Tensor, Tensor]:
+        device = self.rows.x.device
+        stream = None if self.order is None else self.order.stream
+        starts = None if self.rows.owned is None else self.rows.owned[:, 0]
+        marks = [values for values in (stream, starts) if values is not None]
+        if not marks:
+            return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
+        return kinds_of(*marks)
+
+    def take(self, x: Tensor, index: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """``x[index]`` for a part of a block, several times faster; the same for targets.
+
+        Members that share rows and orders get copies of what was taken once.
+
+        Parameters
+        ----------
+        x, index : Tensor
+        scratch : Scratch, optional
+            For copies that are needed until the next call only.
+        """
+        one, kind = self.kinds
+        few = index if len(one) == len(index) else index.index_select(0, one)
+        taken = x.index_select(0, few.flatten()).view(*few.shape, *x.shape[1:])
+        if few is index:
+            return taken
+        shape = len(kind), *taken.shape[1:]
+        out = None if scratch is None else scratch("rows", taken, *shape)
+        return torch.index_select(taken, 0, kind, out=out)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        n_rows, owned = len(self.rows), self.rows.owned
+        if self.grouped != (self.rows, self.order):
+            # New, or some members have left.
+            self.kinds, self.grouped = self._kinds(), (self.rows, self.order)
+        self.shortest = n_rows if self.rows.lengths is None else int(self.rows.lengths.min())
+        if self.order is None:
+            order = torch.arange(n_rows, device=self.rows.x.device).unsqueeze(0)
+        else:
+            lengths = self.rows.lengths
+            counts = None if lengths is None else self.order.of_streams(lengths)
+            order = self.order.permutation(n_rows, counts)
+        if owned is not None:
+            order = owned.gather(1, order.expand(len(owned), -1))
+        for start in range(0, n_rows, self.block_size):
+            self.start = start
+            yield order[:, start : start + self.block_size]
+
+    def weight(self, index: Tensor) -> Tensor | None:
+        """Weights of a block, zero for rows that only fill up: ``(members or 1, rows)`` or None."""
+        weight = None if self.rows.weight is None else self.rows.weight[index]
+        counting = self.counting(index.shape[1])
+        if counting is None:
+            return weight
+        numbers = torch.arange(index.shape[1], device=index.device)
+        counts = (numbers < counting.unsqueeze(1)).float()
+        return counts if weight is None else weight * counts
+
+    def counting(self, n_rows: int) -> Tensor | None:
+        """How many of the block's rows count, for each member; None if all do."""
+        lengths = self.rows.lengths
+        if lengths is None or self.start + n_rows <= self.shortest:
+            return None
+        return (lengths - self.start).clamp(0, n_rows)
