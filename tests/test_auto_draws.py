@@ -5,7 +5,7 @@ import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._inference.rounds import MOST_DRAWS, TOLERANCE
+from skdropout._predictive.needed_draws import MOST_DRAWS, TOLERANCE
 from skdropout.decision import FixedReferralClassifier
 from tests.reference import ESTIMATORS, quick, target
 

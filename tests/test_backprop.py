@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from skdropout._networks.activations import ACTIVATIONS
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout._training.backprop import Backprop
 from skdropout.families import (
     BayesByBackprop,

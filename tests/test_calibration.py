@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.metrics import log_loss
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._predictive.mixture import NormalMixture
+from skdropout._predictive.normal import NormalMixture
 from skdropout._predictive.scaling import folds, scale_of_std, temperature_of_logits
 from skdropout.metrics import expected_calibration_error
 from tests.reference import ESTIMATORS, quick, target

@@ -11,7 +11,8 @@ import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._inference.draws import evaluate, evaluate_together, rows_together
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout.families import BayesByBackprop, Bernoulli, Gaussian, Noiseless
 from tests.randomness import assert_mean, assert_same_moments, assert_variance
 from tests.reference import (

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
+from skdropout._likelihoods.gaussian import GaussianLikelihood
+from skdropout._likelihoods.heteroscedastic import HeteroscedasticLikelihood
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -2,13 +2,11 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Categorical, Normal, Poisson
 
-from skdropout._likelihoods.base import (
-    BinaryLikelihood,
-    CategoricalLikelihood,
-    PoissonLikelihood,
-    mixture_log_prob,
-)
-from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
+from skdropout._likelihoods.base import mixture_log_prob
+from skdropout._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
+from skdropout._likelihoods.gaussian import GaussianLikelihood
+from skdropout._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from skdropout._likelihoods.poisson import PoissonLikelihood
 
 ROWS, MEMBERS = 6, 2
 

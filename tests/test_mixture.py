@@ -6,7 +6,7 @@ from scipy.special import ndtr
 from sklearn.datasets import load_diabetes
 
 from skdropout import DropoutMLPRegressor
-from skdropout._predictive.mixture import normal_mixture_quantiles
+from skdropout._predictive.normal import normal_mixture_quantiles
 
 from . import randomness
 

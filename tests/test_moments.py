@@ -24,8 +24,9 @@ from skdropout._inference.moments.outputs import (
     standard_points,
 )
 from skdropout._inference.moments.propagation import propagate
-from skdropout._likelihoods.base import CategoricalLikelihood
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._likelihoods.classes import CategoricalLikelihood
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout._predictive.uncertainty import entropy_uncertainty, probability_uncertainty
 from skdropout.families import FAMILIES, Bernoulli, Family
 from tests.randomness import assert_mean, assert_variance

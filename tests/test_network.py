@@ -4,7 +4,8 @@ import torch
 
 from skdropout._inference.draws import evaluate
 from skdropout._networks.activations import ACTIVATIONS
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout.families import Bernoulli, Gaussian, Noiseless, NoiseSource
 from tests.reference import raw_outputs, stack_twin
 

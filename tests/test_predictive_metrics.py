@@ -7,7 +7,8 @@ from scipy.special import ndtr
 from scipy.stats import norm, poisson
 
 from skdropout import metrics
-from skdropout._predictive.mixture import NormalMixture, PoissonMixture
+from skdropout._predictive.normal import NormalMixture
+from skdropout._predictive.poisson import PoissonMixture
 
 from . import randomness
 

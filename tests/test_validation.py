@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from skdropout._inference.draws import evaluate
-from skdropout._likelihoods.base import (
-    BinaryLikelihood,
-    CategoricalLikelihood,
-    PoissonLikelihood,
-    mixture_log_prob,
-)
-from skdropout._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._likelihoods.base import mixture_log_prob
+from skdropout._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
+from skdropout._likelihoods.gaussian import GaussianLikelihood
+from skdropout._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from skdropout._likelihoods.poisson import PoissonLikelihood
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout._training.rows import Rows, join_rows
 from skdropout._training.validation import member_scores
 from skdropout.families import Bernoulli, Noiseless

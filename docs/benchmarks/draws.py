@@ -35,8 +35,8 @@ in brackets.
 
 - *`predict_proba`*: the estimator from the array to the mean probabilities, all checks included.
   The rival: passes, probabilities and their mean.
-- *draws alone*: drawing {draws} plain networks and `skdropout._inference.draws.evaluate`, raw outputs. The
-  rival: passes, raw outputs in one tensor.
+- *draws alone*: drawing {draws} plain networks and their raw outputs, without the estimator.
+  The rival: passes, raw outputs in one tensor.
 - *float64 / float32*: our time for float64 input through our time for float32 input. Input's
   dtype is that of the computation; the rival's times are for float32.
 

@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import _check_sample_weight
 
-from .._inference.rounds import fixed_draws
 from .._likelihoods.base import Likelihood
-from .._networks.stack import Architecture, Member
+from .._networks.architecture import Architecture, Member
+from .._predictive.needed_draws import fixed_draws
 from .._support.arrays import as_tensor
 from .._support.device import resolve_device
 from .._support.random import new_seed

@@ -12,8 +12,8 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from .._inference.draws import evaluate
-from .._inference.rounds import fixed_draws
 from .._likelihoods.base import Likelihood
+from .._predictive.needed_draws import fixed_draws
 from .._predictive.scaling import folds
 from .._support.random import local_random_state, new_seed
 from .._training.jobs import Job, train_jobs

@@ -15,7 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from .._inference.moments.outputs import GaussianOutputs
-from .._likelihoods.base import BinaryLikelihood, CategoricalLikelihood, Likelihood
+from .._likelihoods.base import Likelihood
+from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
 from .._predictive.scaling import quality_of_logits, temperature_of_logits

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from .._inference.draws import evaluate
 from .._inference.moments.propagation import propagate
-from .._inference.rounds import Rounds, needed_draws
+from .._inference.rounds import Rounds
 from .._networks.plain import MomentStack, PlainStack
 from .._networks.stack import Stack
+from .._predictive.needed_draws import needed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.arrays import as_tensor
 from .._support.random import local_random_state, new_seed

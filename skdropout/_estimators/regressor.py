@@ -14,9 +14,13 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
 from .._inference.moments.outputs import GaussianOutputs, equally_likely_points
-from .._likelihoods.base import Likelihood, PoissonLikelihood
-from .._likelihoods.gaussian import GaussianLikelihood, HeteroscedasticLikelihood
-from .._predictive.mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
+from .._likelihoods.base import Likelihood
+from .._likelihoods.gaussian import GaussianLikelihood
+from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from .._likelihoods.poisson import PoissonLikelihood
+from .._predictive.mixture import Mixture
+from .._predictive.normal import CorrelatedNormalMixture, NormalMixture
+from .._predictive.poisson import PoissonMixture
 from .._predictive.scaling import quality_of_mixtures, scale_of_std
 from .calibration import HeldOut
 from .predictive import PredictiveDistribution

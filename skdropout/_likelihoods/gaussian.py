@@ -1,4 +1,4 @@
-"""Likelihoods of real targets: one learned noise variance, or one for each row."""
+"""The likelihood of real targets whose noise is the same for all rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from .base import Likelihood
-
-# A network that interpolates its rows would drive the variance to zero.
-_SMALLEST_VARIANCE = 1e-6
-# Largest logarithm of a predicted variance over the common scale, and the power of the variance
-# that weighs a row's mean while training. Both were chosen on the training parts of public tables.
-_SHAPE_BOUND = 3.0
-_BETA = 0.25
+from .normal import SMALLEST_VARIANCE, NormalLikelihood
 
 
-class GaussianLikelihood(Likelihood):
+class GaussianLikelihood(NormalLikelihood):
     """Real targets with Gaussian noise, one learned variance per member and output.
 
     The variance has a closed form given the network, the mean squared residual, so it is not
@@ -29,24 +22,10 @@ class GaussianLikelihood(Likelihood):
     ----------
     n_members, n_outputs : int
 
-    Attributes
-    ----------
-    variance : Tensor of shape (members, 1, n_outputs)
-        Observation noise in the (standardised) target's squared units, the mean over the rows
-        of the last epoch.
     """
 
-    variance: Tensor
-    _squares: Tensor
-    _n_rows: Tensor | float
-
     def __init__(self, n_members: int, n_outputs: int) -> None:
-        super().__init__()
-        self.n_raw = n_outputs
-        shape = (n_members, 1, n_outputs)
-        self.register_buffer("variance", torch.ones(shape, dtype=torch.float32))
-        self.register_buffer("_squares", torch.zeros(shape, dtype=torch.float32))
-        self._n_rows = 0.0
+        super().__init__(n_members, n_outputs, n_raw=n_outputs)
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
         log_scale = (2 * math.pi * self.variance).log()
@@ -63,116 +42,12 @@ class GaussianLikelihood(Likelihood):
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
         self._add_rows(self._squares, (raw - y).square(), weight)
-        self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
-
-    @staticmethod
-    def _add_rows(total: Tensor, values: Tensor, weight: Tensor | None) -> None:
-        total += (values if weight is None else values * weight.unsqueeze(-1)).sum(1, keepdim=True)
+        self._count_rows(raw, weight)
 
     def epoch_end(self) -> None:
-        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
+        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(SMALLEST_VARIANCE)
         self._n_rows = 0.0
-
-    def release(self, members: Tensor | None = None) -> None:
-        return
-
-    def _mean_over_rows(self, total: Tensor) -> Tensor:
-        mean = total / self._n_rows
-        total.zero_()
-        return mean
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
         std = self.variance[member].sqrt().to(raw.dtype)
         return Independent(Normal(raw, std, validate_args=False), 1, validate_args=False)
-
-
-class HeteroscedasticLikelihood(GaussianLikelihood):
-    """Real targets with Gaussian noise whose variance the network predicts, row by row.
-
-    Raw outputs are the means, then for each output how far the logarithm of the variance is
-    above that of a common scale. The scale has a closed form given the network, as in
-    `GaussianLikelihood`; the network learns the shape only, which is bounded: no row's variance
-    is beyond exp(+-3) times the scale. So it cannot collapse on a few rows that the network
-    interpolates.
-
-    The likelihood's gradient of the mean is divided by the variance, so rows with a large
-    variance at first would never be fitted. `objective` multiplies it with the fourth root of the
-    variance, held fixed (after Seitzer et al. 2022, who weigh the variance's gradient too).
-
-    That alone does not keep rows that are merely fitted late from being taken for noisy ones. So
-    the shape can be held constant until `release`: training is then that of `GaussianLikelihood`.
-
-    Parameters
-    ----------
-    n_members, n_outputs : int
-    held : bool, default=False
-        Hold the shape until `release`.
-
-    Attributes
-    ----------
-    scale : Tensor of shape (members, 1, n_outputs)
-        Common scale of the variances.
-    released : Tensor of shape (members, 1, 1)
-        One for members whose variance differs from row to row, zero while it is held.
-    """
-
-    scale: Tensor
-    released: Tensor
-    _variances: Tensor
-
-    def __init__(self, n_members: int, n_outputs: int, held: bool = False) -> None:
-        super().__init__(n_members, n_outputs)
-        self.n_raw = 2 * n_outputs
-        self.register_buffer("scale", torch.ones_like(self.variance))
-        self.register_buffer("_variances", torch.zeros_like(self.variance))
-        released = torch.full((n_members, 1, 1), 0.0 if held else 1.0, dtype=torch.float32)
-        self.register_buffer("released", released)
-
-    def release(self, members: Tensor | None = None) -> None:
-        self.released[slice(None) if members is None else members] = 1.0
-
-    @staticmethod
-    def _split(raw: Tensor, released: Tensor) -> tuple[Tensor, Tensor]:
-        """Means, and logarithms of the variances over the scale."""
-        mean, shape = raw.chunk(2, -1)
-        return mean, (shape / _SHAPE_BOUND).tanh() * (_SHAPE_BOUND * released)
-
-    def _neg_log_densities(self, mean: Tensor, shape: Tensor, y: Tensor) -> Tensor:
-        """Negative log densities of the outputs, ``(members, rows, n_outputs)``."""
-        squares = (mean - y).square() * (-shape).exp() / self.scale
-        return 0.5 * (squares + shape + (2 * math.pi * self.scale).log())
-
-    def loss(self, raw: Tensor, y: Tensor) -> Tensor:
-        return self._neg_log_densities(*self._split(raw, self.released), y).sum(-1)
-
-    def objective(self, raw: Tensor, y: Tensor) -> Tensor:
-        mean, shape = self._split(raw, self.released)
-        weighed = self._neg_log_densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
-        return (weighed + self._neg_log_densities(mean.detach(), shape, y)).sum(-1)
-
-    def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        mean, shape = self._split(raw, self.released)
-        residual = mean - y
-        of_mean = residual * ((_BETA - 1) * shape).exp() / self.scale
-        slope = self.released * (1 - (shape / _SHAPE_BOUND).square())
-        of_shape = 0.5 * slope * (1 - residual.square() * (-shape).exp() / self.scale)
-        return torch.cat([of_mean, of_shape], -1)
-
-    def gradient_scale(self) -> Tensor | None:
-        return self.scale.amin((1, 2))
-
-    def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
-        mean, shape = self._split(raw, self.released)
-        self._add_rows(self._squares, (mean - y).square() * (-shape).exp(), weight)
-        self._add_rows(self._variances, shape.exp(), weight)
-        self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
-
-    def epoch_end(self) -> None:
-        self.scale.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
-        self.variance.copy_(self.scale * self._mean_over_rows(self._variances))
-        self._n_rows = 0.0
-
-    def distribution(self, raw: Tensor, member: int) -> Independent:
-        mean, shape = self._split(raw, self.released[member].to(raw.dtype))
-        std = (shape * 0.5).exp() * self.scale[member].sqrt().to(raw.dtype)
-        return Independent(Normal(mean, std, validate_args=False), 1, validate_args=False)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
-from .mixture import NormalMixture
+from .normal import NormalMixture
 from .scores import binned_error, equal_width_bins
 
 # A factor on a standard deviation, or a temperature, beyond these says that something else is

@@ -10,8 +10,10 @@ import torch
 from skorch.callbacks import Callback
 
 from .._likelihoods.base import Likelihood
-from .._networks.stack import Architecture, Member, Stack
-from ..families import MultiplicativeLinear, join_members
+from .._networks.architecture import Architecture, Member
+from .._networks.stack import Stack
+from .._support.members import join_members
+from ..families import MultiplicativeLinear
 from .epoch import Plan
 from .net import DropoutNet, NonFiniteLossError
 from .rows import Rows, join_rows

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .._likelihoods.base import Likelihood
 from .._networks.stack import Stack
-from ..families import NoiseSource, select_members
+from .._support.members import select_members
+from ..families import NoiseSource
 from .parameters import FlatParameters
 
 

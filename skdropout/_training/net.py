@@ -17,7 +17,8 @@ from torch import Tensor
 from .._likelihoods.base import Likelihood
 from .._networks.stack import Stack
 from .._support.arrays import as_array, as_tensor
-from ..families import NoiseSource, select_members
+from .._support.members import select_members
+from ..families import NoiseSource
 from .epoch import Plan, SteppingNet, listens_to_batches, nothing_to_optimize
 from .leaving import Moving, mask_of
 from .parameters import FlatParameters

@@ -1,6 +1,5 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
-from .._support.members import join_members, select_members
 from ._base import (
     FAMILIES,
     Family,
@@ -41,7 +40,5 @@ __all__ = [
     "VariationalGaussian",
     "VariationalGaussianLinear",
     "WeightPosteriorLinear",
-    "join_members",
     "kinds_of",
-    "select_members",
 ]

@@ -16,7 +16,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import _safe_indexing, gen_batches
 from sklearn.utils.validation import _num_samples
 
-from .._inference.rounds import fixed_draws
+from .._predictive.needed_draws import fixed_draws
 from .._predictive.uncertainty import entropy
 from ..wrapped import no_uncertainty, predict_uncertainty, unwrap
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._predictive.mixture import NormalMixture
+from .._predictive.normal import NormalMixture
 from .._predictive.scores import interval_loss, sample_crps
 from ._checks import checked_finite, checked_target, checked_weight, mean_over_rows
 

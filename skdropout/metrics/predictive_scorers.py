@@ -18,7 +18,7 @@ from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import brier_score_loss
 
-from .._predictive.mixture import NormalMixture
+from .._predictive.normal import NormalMixture
 from .._predictive.scores import interval_loss
 from ..wrapped import linear_target_transform, unwrap
 from ._checks import checked_weight, mean_over_rows

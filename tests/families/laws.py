@@ -12,7 +12,8 @@ import torch
 from sklearn.base import clone
 
 from skdropout._inference.draws import evaluate
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout.families import Noiseless, NoiseSource
 from tests.randomness import assert_mean, assert_same_moments, assert_variance
 

@@ -8,7 +8,8 @@ from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._networks.stack import Architecture, Member, Stack
+from skdropout._networks.architecture import Architecture, Member
+from skdropout._networks.stack import Stack
 from skdropout._training.backprop import Backprop
 from skdropout.families import Concrete, NoiseSource
 from tests.randomness import assert_mean, assert_variance

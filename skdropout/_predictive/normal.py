@@ -1,0 +1,183 @@
+"""Mixtures of normal distributions. NumPy and SciPy only."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from .errors import regression_error
+from .mixture import Mixture, flat, log_mean_exp
+from .scores import normal_mixture_crps
+from .uncertainty import Uncertainty, regression_uncertainty
+
+_ITERATIONS = 60
+_TOLERANCE = 1e-10
+
+
+class NormalMixture(Mixture):
+    """Components with normal noise.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_components, rows, n_outputs)
+    noise : ndarray, broadcastable to `means`
+        Variance of the observation noise of each component.
+    spread : ndarray, broadcastable to `means`, default=0
+        Variance of the function itself within a component. A draw is one function, so it is zero;
+        a component that stands for all draws of a member has one.
+    """
+
+    def __init__(self, means: np.ndarray, noise: np.ndarray, spread: np.ndarray | float = 0.0):
+        self.means = np.asarray(means, dtype=np.float64)
+        self.noise = np.asarray(noise, dtype=np.float64)
+        self.spread = np.asarray(spread, dtype=np.float64)
+
+    @property
+    def n_components(self) -> int:
+        return len(self.means)
+
+    @property
+    def variances(self) -> np.ndarray:
+        """Of the components: ``(n_components, rows, n_outputs)``."""
+        return np.broadcast_to(self.noise + self.spread, self.means.shape)
+
+    def mean(self) -> np.ndarray:
+        return self.means.mean(0)
+
+    def uncertainty(self) -> Uncertainty:
+        return regression_uncertainty(self.means, self.noise, self.spread)
+
+    def error(self, n_members: int) -> Uncertainty:
+        return regression_error(self.means, self.noise, n_members)
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        variances = self.variances
+        squares = (y - self.means) ** 2 / variances
+        return log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
+
+    def crps(self, y: np.ndarray) -> np.ndarray:
+        means, stds = self.means, np.sqrt(self.variances)
+        return normal_mixture_crps(flat(means), flat(stds), y.ravel()).reshape(y.shape)
+
+    def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
+        n_components, *shape = self.means.shape
+        stds = np.sqrt(self.variances).reshape(n_components, -1)
+        flat = normal_mixture_quantiles(self.means.reshape(n_components, -1), stds, probabilities)
+        return flat.reshape(*shape, -1)
+
+    def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
+        """All standard deviations multiplied, of the components and between them.
+
+        Parameters
+        ----------
+        scale : float or ndarray of shape (n_outputs,)
+        centre : ndarray of shape (rows, n_outputs), optional
+            Where the means are drawn from or to; the mixture's mean by default.
+        """
+        if np.all(scale == 1):
+            return self
+        centre = self.mean() if centre is None else centre
+        square = np.square(scale)
+        means = centre + scale * (self.means - centre)
+        return NormalMixture(means, self.noise * square, self.spread * square)
+
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function of each output: ``(rows, n_outputs)``."""
+        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
+
+    def take(self, components: np.ndarray) -> NormalMixture:
+        noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
+        return NormalMixture(self.means[components], noise[components], spread[components])
+
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
+
+
+class CorrelatedNormalMixture(NormalMixture):
+    """Components with normal noise whose function's values at one row are correlated.
+
+    Parameters
+    ----------
+    means, noise
+        As in `NormalMixture`.
+    covariance : ndarray of shape (n_components, rows, n_outputs, n_outputs)
+        Of the function's values within a component.
+    """
+
+    def __init__(self, means: np.ndarray, noise: np.ndarray, covariance: np.ndarray):
+        super().__init__(means, noise, np.diagonal(covariance, axis1=-2, axis2=-1))
+        self.covariance = covariance
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        root = self._root()
+        scaled = np.linalg.solve(root, (y - self.means)[..., None])[..., 0]
+        log_sizes = np.log(2 * np.pi * np.diagonal(root, axis1=-2, axis2=-1) ** 2)
+        return log_mean_exp(-0.5 * (scaled**2 + log_sizes).sum(-1))
+
+    def scaled(
+        self, scale: np.ndarray | float, centre: np.ndarray | None = None
+    ) -> CorrelatedNormalMixture:
+        marginal = super().scaled(scale, centre)
+        factors = np.broadcast_to(scale, self.means.shape[-1:])
+        covariance = self.covariance * np.outer(factors, factors)
+        return CorrelatedNormalMixture(marginal.means, marginal.noise, covariance)
+
+    def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
+        noise = np.broadcast_to(self.noise, self.means.shape)[components]
+        return CorrelatedNormalMixture(self.means[components], noise, self.covariance[components])
+
+    def sample(self, rng: np.random.RandomState) -> np.ndarray:
+        normal = rng.standard_normal(self.means.shape)
+        return self.means + np.einsum("crkl,crl->crk", self._root(), normal)
+
+    def _root(self) -> np.ndarray:
+        """Cholesky's factor of the covariance of a new observation."""
+        noise = np.broadcast_to(self.noise, self.means.shape)
+        return np.linalg.cholesky(self.covariance + noise[..., None] * np.eye(noise.shape[-1]))
+
+
+def normal_mixture_quantiles(
+    means: np.ndarray, stds: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+    """Quantiles of mixtures of normal distributions with equal weights.
+
+    They are the mixture's own, found on its distribution function, not those of a normal
+    distribution with the mixture's mean and variance.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_draws, n_samples)
+    stds : ndarray, broadcastable to `means`
+        Standard deviations, positive.
+    probabilities : ndarray of shape (n_quantiles,)
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_quantiles)
+        Correct to about 1e-10 in probability, and monotone in `probabilities`.
+    """
+    means = np.asarray(means, dtype=np.float64)[..., None]
+    stds = np.broadcast_to(np.asarray(stds, dtype=np.float64), means.shape[:-1])[..., None]
+    # The mixture's quantile lies between the smallest and the largest of its parts'.
+    parts = means + stds * ndtri(probabilities)
+    low, high = parts.min(0), parts.max(0)
+    x = (low + high) / 2
+    for _ in range(_ITERATIONS):
+        z = (x - means) / stds
+        error = ndtr(z).mean(0) - probabilities
+        open_ = np.abs(error) >= _TOLERANCE
+        if not open_.any():
+            break
+        low, high = np.where(error < 0, x, low), np.where(error < 0, high, x)
+        density = (np.exp(-0.5 * z**2) / stds).mean(0) / np.sqrt(2 * np.pi)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            newton = x - error / density
+        # Newton's step where it stays inside the bracket, bisection elsewhere.
+        inside = (newton > low) & (newton < high)
+        step = np.where(inside, newton, (low + high) / 2)
+        # What is done stays: a row's result does not depend on the rows beside it.
+        x = np.where(open_, step, x)
+    order = np.argsort(probabilities, kind="stable")
+    x[:, order] = np.maximum.accumulate(x[:, order], axis=1)
+    return x
