@@ -19,7 +19,7 @@ from .._likelihoods.gaussian import GaussianLikelihood
 from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
 from .._likelihoods.poisson import PoissonLikelihood
 from .._predictive.mixture import Mixture
-from .._predictive.normal import CorrelatedNormalMixture, NormalMixture
+from .._predictive.normal import CorrelatedNormalMixture, NormalComponents, NormalMixture
 from .._predictive.poisson import PoissonMixture
 from .._predictive.scaling import quality_of_mixtures, scale_of_std
 from .calibration import HeldOut
@@ -442,7 +442,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
 
     def _rescaled(self, mixture: Mixture, mean: np.ndarray | None) -> Mixture:
         return (
-            mixture.scaled(self._scale(), mean) if isinstance(mixture, NormalMixture) else mixture
+            mixture.scaled(self._scale(), mean)
+            if isinstance(mixture, NormalComponents)
+            else mixture
         )
 
     def _can_calibrate(self) -> bool:
@@ -450,11 +452,11 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         return self.loss != "poisson"
 
     def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
-        mixtures: list[NormalMixture] = []
+        mixtures: list[NormalComponents] = []
         targets, weights = [], []
         for part in held_out:
             mixture = self._components(part.raws, part.likelihood)
-            assert isinstance(mixture, NormalMixture), "counts are not calibrated"
+            assert isinstance(mixture, NormalComponents), "counts are not calibrated"
             mixtures.append(mixture)
             weights.append(part.weight)
             targets.append(part.rows.y.numpy() * self._y_scale + self._y_mean)

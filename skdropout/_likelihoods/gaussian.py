@@ -21,7 +21,6 @@ class GaussianLikelihood(NormalLikelihood):
     Parameters
     ----------
     n_members, n_outputs : int
-
     """
 
     def __init__(self, n_members: int, n_outputs: int) -> None:

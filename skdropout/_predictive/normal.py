@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -14,20 +16,19 @@ _ITERATIONS = 60
 _TOLERANCE = 1e-10
 
 
-class NormalMixture(Mixture):
-    """Components with normal noise.
+class NormalComponents(Mixture):
+    """A mixture of normal distributions, without what correlation between outputs changes.
 
     Parameters
     ----------
     means : ndarray of shape (n_components, rows, n_outputs)
     noise : ndarray, broadcastable to `means`
         Variance of the observation noise of each component.
-    spread : ndarray, broadcastable to `means`, default=0
-        Variance of the function itself within a component. A draw is one function, so it is zero;
-        a component that stands for all draws of a member has one.
+    spread : ndarray, broadcastable to `means`
+        Variance of the function itself within a component.
     """
 
-    def __init__(self, means: np.ndarray, noise: np.ndarray, spread: np.ndarray | float = 0.0):
+    def __init__(self, means: np.ndarray, noise: np.ndarray, spread: np.ndarray | float):
         self.means = np.asarray(means, dtype=np.float64)
         self.noise = np.asarray(noise, dtype=np.float64)
         self.spread = np.asarray(spread, dtype=np.float64)
@@ -50,22 +51,25 @@ class NormalMixture(Mixture):
     def error(self, n_members: int) -> Uncertainty:
         return regression_error(self.means, self.noise, n_members)
 
-    def log_prob(self, y: np.ndarray) -> np.ndarray:
-        variances = self.variances
-        squares = (y - self.means) ** 2 / variances
-        return log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
-
     def crps(self, y: np.ndarray) -> np.ndarray:
         means, stds = self.means, np.sqrt(self.variances)
         return normal_mixture_crps(flat(means), flat(stds), y.ravel()).reshape(y.shape)
 
     def quantiles(self, probabilities: np.ndarray) -> np.ndarray:
-        n_components, *shape = self.means.shape
-        stds = np.sqrt(self.variances).reshape(n_components, -1)
-        flat = normal_mixture_quantiles(self.means.reshape(n_components, -1), stds, probabilities)
-        return flat.reshape(*shape, -1)
+        _, *shape = self.means.shape
+        quantiles = normal_mixture_quantiles(
+            flat(self.means), flat(np.sqrt(self.variances)), probabilities
+        )
+        return quantiles.reshape(*shape, -1)
 
-    def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
+    def cdf(self, y: np.ndarray) -> np.ndarray:
+        """Distribution function of each output: ``(rows, n_outputs)``."""
+        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
+
+    @abstractmethod
+    def scaled(
+        self, scale: np.ndarray | float, centre: np.ndarray | None = None
+    ) -> NormalComponents:
         """All standard deviations multiplied, of the components and between them.
 
         Parameters
@@ -74,16 +78,38 @@ class NormalMixture(Mixture):
         centre : ndarray of shape (rows, n_outputs), optional
             Where the means are drawn from or to; the mixture's mean by default.
         """
+
+    def _scaled_means(self, scale: np.ndarray | float, centre: np.ndarray | None) -> np.ndarray:
+        centre = self.mean() if centre is None else centre
+        return centre + scale * (self.means - centre)
+
+
+class NormalMixture(NormalComponents):
+    """Normal components whose outputs are independent.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_components, rows, n_outputs)
+    noise : ndarray, broadcastable to `means`
+        Variance of the observation noise of each component.
+    spread : ndarray, broadcastable to `means`, default=0
+        Variance of the function itself within a component. A draw is one function, so it is zero;
+        a component that stands for all draws of a member has one.
+    """
+
+    def __init__(self, means: np.ndarray, noise: np.ndarray, spread: np.ndarray | float = 0.0):
+        super().__init__(means, noise, spread)
+
+    def log_prob(self, y: np.ndarray) -> np.ndarray:
+        variances = self.variances
+        squares = (y - self.means) ** 2 / variances
+        return log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
+
+    def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
         if np.all(scale == 1):
             return self
-        centre = self.mean() if centre is None else centre
-        square = np.square(scale)
-        means = centre + scale * (self.means - centre)
+        square, means = np.square(scale), self._scaled_means(scale, centre)
         return NormalMixture(means, self.noise * square, self.spread * square)
-
-    def cdf(self, y: np.ndarray) -> np.ndarray:
-        """Distribution function of each output: ``(rows, n_outputs)``."""
-        return ndtr((y - self.means) / np.sqrt(self.variances)).mean(0)
 
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
@@ -93,13 +119,14 @@ class NormalMixture(Mixture):
         return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
 
 
-class CorrelatedNormalMixture(NormalMixture):
+class CorrelatedNormalMixture(NormalComponents):
     """Components with normal noise whose function's values at one row are correlated.
 
     Parameters
     ----------
-    means, noise
-        As in `NormalMixture`.
+    means : ndarray of shape (n_components, rows, n_outputs)
+    noise : ndarray, broadcastable to `means`
+        Variance of the observation noise of each component.
     covariance : ndarray of shape (n_components, rows, n_outputs, n_outputs)
         Of the function's values within a component.
     """
@@ -117,10 +144,12 @@ class CorrelatedNormalMixture(NormalMixture):
     def scaled(
         self, scale: np.ndarray | float, centre: np.ndarray | None = None
     ) -> CorrelatedNormalMixture:
-        marginal = super().scaled(scale, centre)
+        if np.all(scale == 1):
+            return self
         factors = np.broadcast_to(scale, self.means.shape[-1:])
         covariance = self.covariance * np.outer(factors, factors)
-        return CorrelatedNormalMixture(marginal.means, marginal.noise, covariance)
+        means = self._scaled_means(scale, centre)
+        return CorrelatedNormalMixture(means, self.noise * np.square(scale), covariance)
 
     def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
         noise = np.broadcast_to(self.noise, self.means.shape)[components]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
-from .normal import NormalMixture
+from .normal import NormalComponents
 from .scores import binned_error, equal_width_bins
 
 # A factor on a standard deviation, or a temperature, beyond these says that something else is
@@ -37,13 +37,13 @@ _FEW_ROWS, _FOLDS_OF_FEW = 500, 10
 
 
 def scale_of_std(
-    mixtures: list[NormalMixture], targets: list[np.ndarray], weights: list[np.ndarray]
+    mixtures: list[NormalComponents], targets: list[np.ndarray], weights: list[np.ndarray]
 ) -> np.ndarray:
     """Factor on the standard deviation with which 90 % intervals hold 90 % of the rows.
 
     Parameters
     ----------
-    mixtures : list of NormalMixture
+    mixtures : list of NormalComponents
         One for each part of the held-out rows.
     targets : list of ndarray of shape (rows, n_outputs)
     weights : list of ndarray of shape (rows,)
@@ -67,7 +67,7 @@ def scale_of_std(
     return np.exp(high)
 
 
-def _inside(mixture: NormalMixture, y: np.ndarray, level: float) -> np.ndarray:
+def _inside(mixture: NormalComponents, y: np.ndarray, level: float) -> np.ndarray:
     """Whether the central interval of a level holds each target: ``(rows, n_outputs)``."""
     return np.abs(2 * mixture.cdf(y) - 1) <= level
 
@@ -117,7 +117,7 @@ def _most_likely(log_likelihood: Callable[[float], float]) -> float:
 
 def quality_of_mixtures(
     when: str,
-    mixtures: list[NormalMixture],
+    mixtures: list[NormalComponents],
     targets: list[np.ndarray],
     weights: list[np.ndarray],
 ) -> dict[str, Any]:
