@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.model_selection import train_test_split
-from sklearn.utils.validation import _check_sample_weight
 
 from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
@@ -21,6 +20,7 @@ from .._predictive.needed_draws import fixed_draws
 from .._support.arrays import as_tensor
 from .._support.device import resolve_device
 from .._support.random import new_seed
+from .._support.sklearn import check_sample_weight
 from .._training.epoch import Plan
 from .._training.jobs import Job, train_net
 from .._training.net import DropoutNet, NonFiniteLossError
@@ -226,7 +226,7 @@ class DropoutMLP(CalibratedInFit, ABC):
     def _check_weight(self, weight: Any, X: np.ndarray) -> np.ndarray | None:
         if weight is None:
             return None
-        return _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
+        return check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
     def _rows(self, X: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Rows:
         x = as_tensor(X).to(torch.float32)

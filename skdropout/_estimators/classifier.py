@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
@@ -20,6 +19,7 @@ from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
 from .._predictive.scaling import quality_of_logits, temperature_of_logits
+from .._support.sklearn import StrOptions
 from .calibration import HeldOut
 from .probabilities import ClassProbabilities
 

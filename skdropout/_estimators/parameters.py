@@ -7,10 +7,10 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from .._networks.activations import ACTIVATIONS
 from .._networks.normalization import NORMALIZATIONS
+from .._support.sklearn import Interval, Options, StrOptions
 from ..families import FAMILIES, Family
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from .._predictive.uncertainty import Uncertainty
 from .._support.arrays import as_tensor
 from .._support.random import local_random_state, new_seed
 from .._support.scratch import keep_freed_memory
+from .._support.sklearn import Interval, validate_parameter_constraints
 from .._training.net import DropoutNet
 from .settings import Settings
 

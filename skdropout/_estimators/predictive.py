@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from .._predictive.frames import uncertainty_frame
 from .._predictive.mixture import Mixture
 from .._predictive.uncertainty import Uncertainty
 from .._support.random import local_random_state
+from .._support.sklearn import StrOptions, validate_parameter_constraints
 from .base import DropoutMLP
 from .prediction import in_turns
 

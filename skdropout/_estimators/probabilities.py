@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from .._predictive.errors import entropy_error, probability_error
 from .._predictive.frames import uncertainty_frame
 from .._predictive.uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 from .._support.arrays import as_tensor
+from .._support.sklearn import StrOptions, validate_parameter_constraints
 from .base import DropoutMLP
 from .prediction import in_turns
 

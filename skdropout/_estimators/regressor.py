@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d, validate_data
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from .._predictive.mixture import Mixture
 from .._predictive.normal import CorrelatedNormalMixture, NormalComponents, NormalMixture
 from .._predictive.poisson import PoissonMixture
 from .._predictive.scaling import quality_of_mixtures, scale_of_std
+from .._support.sklearn import StrOptions
 from .calibration import HeldOut
 from .predictive import PredictiveDistribution
 

@@ -10,10 +10,11 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
-from sklearn.utils import Bunch, Tags, _safe_indexing, get_tags
+from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._support.sklearn import safe_indexing
 from ..wrapped import predict_uncertainty
 from ._rules import Judged
 
@@ -115,7 +116,7 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
         reason = np.full(len(referred), "", dtype="<U9")
         if referred.any():
             rows = np.flatnonzero(referred)
-            settled = self._rule().settled(self._fitted(), _safe_indexing(X, rows))
+            settled = self._rule().settled(self._fitted(), safe_indexing(X, rows))
             reason[rows] = np.where(settled > self._limit(), "aleatoric", "epistemic")
         return reason
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from sklearn.base import clone
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from .._support.sklearn import HasMethods, Interval, StrOptions
 from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._base import UnfittedUse
 from ._classifier import ReferralClassifier

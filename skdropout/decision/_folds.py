@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
-from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _check_method_params, _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from .._support.sklearn import check_method_params, num_samples, safe_indexing
 from ._rules import Judged
 
 Rule = Callable[[Any, Any], Judged]
@@ -46,7 +46,7 @@ def make_splitter(cv: Any, y: np.ndarray, random_state: Any, classifier: bool) -
 def calibrate_prefit(estimator: Any, X: Any, make_rule: Callable[[Any], Rule]) -> Calibration:
     """Let an estimator that is fitted judge all rows."""
     check_is_fitted(estimator)
-    return Calibration(estimator, np.arange(_num_samples(X)), make_rule(estimator)(estimator, X))
+    return Calibration(estimator, np.arange(num_samples(X)), make_rule(estimator)(estimator, X))
 
 
 def calibrate_by_folds(
@@ -93,7 +93,7 @@ def calibrate_by_folds(
         )
     if len(splits) == 1:
         fitted = _fit(estimator, X, y, splits[0][0], fit_params)
-        judged = make_rule(fitted)(fitted, _safe_indexing(X, rows))
+        judged = make_rule(fitted)(fitted, safe_indexing(X, rows))
         return Calibration(fitted, rows, judged)
     fitted = _fit(estimator, X, y, None, fit_params)
     rule = make_rule(fitted)
@@ -115,7 +115,7 @@ def judge_fold(
     rule: Rule,
 ) -> Judged:
     """Fit a copy to one part of the rows and judge another."""
-    return rule(_fit(estimator, X, y, train, fit_params), _safe_indexing(X, test))
+    return rule(_fit(estimator, X, y, train, fit_params), safe_indexing(X, test))
 
 
 def _fit(
@@ -123,5 +123,5 @@ def _fit(
 ) -> Any:
     if rows is None:
         return clone(estimator).fit(X, y, **fit_params)
-    params = _check_method_params(X, fit_params, indices=rows)
-    return clone(estimator).fit(_safe_indexing(X, rows), _safe_indexing(y, rows), **params)
+    params = check_method_params(X, fit_params, indices=rows)
+    return clone(estimator).fit(safe_indexing(X, rows), safe_indexing(y, rows), **params)

@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import RegressorMixin, clone
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from .._support.sklearn import HasMethods, Interval, StrOptions
 from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
 from ._cuts import Cuts

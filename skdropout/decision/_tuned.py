@@ -7,8 +7,8 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, StrOptions
 
+from .._support.sklearn import HasMethods, StrOptions
 from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._classifier import ReferralClassifier
 from ._cuts import Cuts, cheapest_cut, cut_of_threshold

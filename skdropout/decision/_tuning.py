@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import indexable
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight
 
+from .._support.sklearn import Interval, StrOptions, check_sample_weight
 from ._base import Referral
 from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
 from ._folds import Calibration, calibrate_by_folds, calibrate_prefit, make_splitter
@@ -85,7 +84,7 @@ class Tuning(Referral):
         y = self._checked_target(y)
         X, y = indexable(X, y)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
         calibration = self._calibrate(X, y, sample_weight, params)
         weight = None
         if sample_weight is not None:

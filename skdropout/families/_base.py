@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import validate_parameter_constraints
 from torch import Tensor, nn
 
 from .._support.arrays import PickledAsArrays
+from .._support.sklearn import validate_parameter_constraints
 from ._noise import NoiseSource
 
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from .._support.sklearn import Interval
 from ._base import member_column
 from ._noise import NoiseSource
 from ._posterior import Posterior, WeightPosteriorLinear

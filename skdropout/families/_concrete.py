@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from .._support.sklearn import Interval
 from ._base import GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
 from ._noise import NoiseSource
 from ._posterior import Posterior

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from .._support.sklearn import Interval
 from ._base import Family, LinearMoments, NoisyLinear, PlainLinear, member_column
 from ._noise import NoiseSource
 

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from .._support.sklearn import Interval
 from ._base import NoisyLinear, PlainLinear, member_column
 from ._noise import NoiseSource
 from ._posterior import K1, K2, K3, TINY, Posterior, WeightPosteriorLinear, log_uniform_kl

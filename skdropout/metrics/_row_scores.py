@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import norm
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.utils import _safe_indexing, gen_batches
-from sklearn.utils.validation import _num_samples
+from sklearn.utils import gen_batches
 
 from .._predictive.needed_draws import fixed_draws
 from .._predictive.uncertainty import entropy
+from .._support.sklearn import num_samples, safe_indexing
 from ..wrapped import no_uncertainty, predict_uncertainty, unwrap
 
 CLASSIFIER_UNCERTAINTIES = frozenset(
@@ -123,8 +123,8 @@ def settled_classifier_scores(
     score = uncertainty if callable(uncertainty) else _PROBABILITY_SCORES[uncertainty]
     n_functions = max(fixed_draws(inner.n_draws), 1) * inner.n_members
     chunks = [
-        score(inner.sample_proba(_safe_indexing(inner_x, rows), n_functions)).mean(0)
-        for rows in gen_batches(_num_samples(inner_x), _CHUNK)
+        score(inner.sample_proba(safe_indexing(inner_x, rows), n_functions)).mean(0)
+        for rows in gen_batches(num_samples(inner_x), _CHUNK)
     ]
     return np.concatenate(chunks)
 

@@ -10,11 +10,10 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import _safe_split
-from sklearn.utils.validation import _check_method_params
 
 from .._estimators.base import Described, DropoutMLP
 from .._estimators.parameters import Parameters
+from .._support.sklearn import check_method_params, safe_split
 from .._training.jobs import Job
 from .._training.rows import Rows
 
@@ -151,12 +150,12 @@ class Preparation:
         train, _ = self.splits[split]
         if not isinstance(estimator, Pipeline):
             if split not in self.calls:
-                X, y = _safe_split(estimator, self.data.X, self.data.y, train)
+                X, y = safe_split(estimator, self.data.X, self.data.y, train)
                 self.calls[split] = _Call(X, y, self._fit_params(train))
             return self.calls[split]
         key = split, self._hash_of_steps(estimator, parameters)
         if key not in self.fitted:
-            X, y = _safe_split(estimator, self.data.X, self.data.y, train)
+            X, y = safe_split(estimator, self.data.X, self.data.y, train)
             call = _recorded_call(estimator, network, X, y, self._fit_params(train))
             self.fitted[key] = estimator, call
         first, call = self.fitted[key]
@@ -164,7 +163,7 @@ class Preparation:
         return call
 
     def _fit_params(self, train: Any) -> dict[str, Any]:
-        return _check_method_params(self.data.X, params=self.data.fit_params, indices=train)
+        return check_method_params(self.data.X, params=self.data.fit_params, indices=train)
 
     @staticmethod
     def _hash_of_steps(pipeline: Pipeline, parameters: dict[str, Any]) -> Any:

@@ -12,9 +12,9 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
-from sklearn.utils.validation import _check_method_params
 
 from .._estimators.base import DropoutMLP
+from .._support.sklearn import check_method_params
 from ._candidates import Data, Preparation, Prepared
 from ._dealing import Dealer, Take
 from ._stacks import train_all
@@ -100,7 +100,7 @@ class _Batched:
         """What the estimator is to be fitted to, and the splits."""
         X, y, params = dealer.data
         X, y = indexable(X, y)
-        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
+        routed = self._get_routed_params_for_fit(check_method_params(X, params=params))
         splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         splits = list(splitter.split(X, y, **routed.splitter.split))
         return Data(X, y, routed.estimator.fit), splits

@@ -1,0 +1,29 @@
+"""scikit-learn's private names: nothing else in the package imports any."""
+
+from __future__ import annotations
+
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.metaestimators import _safe_split as safe_split
+from sklearn.utils.validation import _check_method_params as check_method_params
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as num_samples
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "check_method_params",
+    "check_sample_weight",
+    "num_samples",
+    "safe_indexing",
+    "safe_split",
+    "validate_parameter_constraints",
+]
