@@ -1,80 +1,73 @@
-"""`fit` as a template, for both estimators."""
+"""What both estimators are: parameters, and a target, a net and a calibration that they hold."""
 
 from __future__ import annotations
 
 import copy
-import itertools
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, is_classifier
-from sklearn.model_selection import train_test_split
+from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
-from .._likelihoods.base import Likelihood
-from .._networks.architecture import Architecture, Member
-from .._predictive.needed_draws import fixed_draws
-from .._support.arrays import as_tensor
-from .._support.device import resolve_device
+from .._inference.functions import Functions, reduce
+from .._networks.sparsity import sparsify
+from .._predictive.frames import uncertainty_frame
+from .._predictive.uncertainty import Uncertainty
 from .._support.random import new_seed
-from .._support.sklearn import check_sample_weight
-from .._training.epoch import Plan
-from .._training.jobs import Job, train_net
+from .._support.sklearn import StrOptions, validate_parameter_constraints
+from .._training.jobs import train_net
 from .._training.net import DropoutNet, NonFiniteLossError
 from .._training.rows import Rows
-from .calibration import CalibratedInFit
+from .answering import check_error, functions_of
+from .calibration import calibrated, train_folds
+from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
+from .parameters import Parameters
+from .recipe import make_job
+from .report import complaints, divergence, fitted_attributes, sparsity
+from .targets import Target
 
-# Draws behind the validation score of each epoch: enough that it sees the noise, few enough
-# that early stopping costs about one more forward pass over the training rows.
-_VALIDATION_DRAWS = 10
 
+class DropoutMLP(Parameters, BaseEstimator, ABC):
+    """What a classifier and a regressor have in common.
 
-class Described(NamedTuple):
-    """Data that an estimator has checked and encoded.
-
-    Attributes
-    ----------
-    rows : Rows
-    attributes : dict
-        Of the estimator, which say what inputs and target are.
-    parts : dict
-        Rows to train on and rows that early stopping watches, by the seed and the share.
+    They say what a target is and which predictions there are. How a network is trained on it and
+    how predictions are made is here.
     """
 
-    rows: Rows
-    attributes: dict[str, Any]
-    parts: dict[tuple[int, float], tuple[Rows, Rows]]
-
-
-class DropoutMLP(CalibratedInFit, ABC):
-    """The estimators without what makes them a classifier or a regressor.
-
-    Subclasses say what a target is: they validate, encode and decode it and name its
-    likelihood. How a network is trained on it is here.
-    """
+    net_: DropoutNet
+    calibration_: dict[str, Any] | None
+    _target: Any
 
     @abstractmethod
-    def _validate_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Checked arrays of equal length."""
+    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Checked arrays of equal length. With `reset` the columns are new to the estimator."""
 
     @abstractmethod
     def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         """Sample weights with everything else that weighs rows multiplied in."""
 
     @abstractmethod
-    def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
-        """Set the attributes that `_encode_target` and the predictions need."""
+    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Target:
+        """What y is, from training rows."""
 
     @abstractmethod
-    def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        """Target as the likelihood wants it."""
+    def _measures(self) -> frozenset[str]:
+        """Measures of uncertainty that there are."""
 
     @abstractmethod
-    def _make_likelihood(self) -> Likelihood:
-        """Likelihood of the encoded target."""
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        """Predictions ``(rows, n_outputs, ...)`` in the shape that users get."""
+
+    @abstractmethod
+    def _column_names(self) -> list[str] | None:
+        """Names of the outputs in a DataFrame; None for numbers."""
 
     # ---- fit -----------------------------------------------------------------------------
 
@@ -118,55 +111,14 @@ class DropoutMLP(CalibratedInFit, ABC):
         """
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False):
+            self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
-            job = self._job(X, y, sample_weight, X_val, y_val, sample_weight_val, first=not again)
-            if again:
-                net = job.net(*copy.deepcopy((self.net_.module_, self.net_.criterion_)))
-            else:
-                net = job.net()
-            self._train(net, job.rows, self.max_iter)
-            self._warn_if_unfinished(net)
-            self._calibrate(job)
-        return self
-
-    def _job(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-        *,
-        first: bool = True,
-    ) -> Job:
-        """What `fit` has to train. Sets the attributes that describe inputs and target."""
-        self._validate_params()
-        seed = new_seed(self.random_state)
-        rows = self._training_rows(X, y, sample_weight, None, first=first)
-        validation = self._validation_rows(X_val, y_val, sample_weight_val)
-        if validation is None and self.early_stopping:
-            rows, validation = self._split(rows, seed)
-        return self._make_job(rows, validation, seed)
-
-    def _describe(self, X: Any, y: Any, sample_weight: Any = None) -> Described:
-        """The part of `_job` on which the parameters that both estimators share have no bearing."""
-        rows = self._training_rows(X, y, sample_weight, None, first=True)
-        parameters = self.get_params(deep=False)
-        attributes = {k: v for k, v in vars(self).items() if k not in parameters}
-        return Described(rows, attributes, {})
-
-    def _job_of(self, described: Described) -> Job:
-        """`_job`, for data that an estimator of the same class has described."""
-        self._validate_params()
-        self.__dict__.update(described.attributes)
-        seed = new_seed(self.random_state)
-        if not self.early_stopping:
-            return self._make_job(described.rows, None, seed)
-        key = seed, self.validation_fraction
-        if key not in described.parts:
-            described.parts[key] = self._split(described.rows, seed)
-        return self._make_job(*described.parts[key], seed)
+            described = describe(self, X, y, sample_weight, again=again)
+            given = validation_rows(self, described, X_val, y_val, sample_weight_val)
+            fitting = prepare(self, described, given)
+            going_on = copy.deepcopy((self.net_.module_, self.net_.criterion_)) if again else ()
+            net = self._trained(fitting.job.net(*going_on), fitting.job.rows, self.max_iter)
+            return self._receive(fitting, net, train_folds(self, fitting, net))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
@@ -178,127 +130,260 @@ class DropoutMLP(CalibratedInFit, ABC):
                     "one pass over the rows leaves nothing to stop"
                 )
             again = hasattr(self, "net_")
-            rows = self._training_rows(X, y, sample_weight, classes, first=not again)
+            described = describe(self, X, y, sample_weight, classes, again)
+            rows = described.rows
             if again:
                 net = copy.deepcopy(self.net_)
             else:
-                net = self._make_job(rows, None, new_seed(self.random_state)).net()
+                likelihood = described.target.likelihood(self.n_members)
+                net = make_job(self, likelihood, rows, None, new_seed(self.random_state)).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
-            self._train(net, rows, epochs=1)
+            n_before = len(net.history) if net.initialized_ else 0
+            self._take(described, self._trained(net, rows, epochs=1), n_before)
         return self
 
-    def _training_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, first: bool) -> Rows:
-        """Validate and encode. Rows of weight zero leave here, before anything is random."""
-        X, y = self._validate_xy(X, y, reset=first)
-        weight = self._total_weight(y, self._check_weight(sample_weight, X))
-        if weight is not None and not (weight > 0).any():
-            raise ValueError(f"{type(self).__name__}: every row has a sample_weight of zero")
-        if first:
-            self._set_target(y, weight, classes)
-        target = self._encode_target(y)
-        if weight is not None:
-            used = weight > 0
-            if not used.all():
-                X, target, weight = X[used], target[used], weight[used]
-            # Equal weights are no weights, bit for bit; others have mean one.
-            weight = None if np.ptp(weight) == 0 else weight / weight.mean()
-        return self._rows(X, target, weight)
-
-    def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows | None:
-        given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
-        present = [name for name, value in given.items() if value is not None]
-        if not present:
-            return None
-        if X is None or y is None:
-            missing = "X_val" if X is None else "y_val"
-            raise ValueError(
-                f"{type(self).__name__}.fit: {present[0]} was given, but {missing} was not"
-            )
-        if not self.early_stopping:
-            raise ValueError(
-                f"{type(self).__name__}.fit: X_val and y_val are for early stopping, but "
-                "early_stopping=False"
-            )
-        X, y = self._validate_xy(X, y, reset=False)
-        return self._rows(X, self._encode_target(y), self._check_weight(sample_weight, X))
-
-    def _check_weight(self, weight: Any, X: np.ndarray) -> np.ndarray | None:
-        if weight is None:
-            return None
-        return check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
-
-    def _rows(self, X: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> Rows:
-        x = as_tensor(X).to(torch.float32)
-        if X.dtype != np.float32 and not x.isfinite().all():
-            raise ValueError(
-                f"{type(self).__name__}: X reaches {np.abs(X).max():.3g} in absolute value, too "
-                "large for float32, in which networks are trained; scale it (StandardScaler)"
-            )
-        return Rows(x, as_tensor(target), None if weight is None else as_tensor(weight).float())
-
-    def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
-        """Hold out a random part for early stopping."""
-        try:
-            train, held_out = train_test_split(
-                np.arange(len(rows)),
-                test_size=self.validation_fraction,
-                random_state=seed,
-                stratify=rows.y.numpy() if is_classifier(self) else None,
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"{type(self).__name__}: cannot hold out validation_fraction="
-                f"{self.validation_fraction} of {len(rows)} rows for early stopping: {error}"
-            ) from error
-        return rows.part(torch.from_numpy(train)), rows.part(torch.from_numpy(held_out))
-
-    def _make_job(self, rows: Rows, validation: Rows | None, seed: int, quiet: bool = False) -> Job:
-        """A job over rows; a quiet one neither warns nor calls the user back."""
-        name = type(self).__name__
-        if self.normalization == "batch" and len(rows) < 2:
-            raise ValueError(
-                f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
-            )
-        hidden, likelihood = self._hidden_widths(), self._make_likelihood()
-        widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
-        seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
-        rates = self._rates(len(hidden))
-        options = {option: getattr(self, option) for option in Plan.__dataclass_fields__}
-        options["batch_size"] = self._batch_size(len(rows), quiet)
-        n_weights = self.n_members * sum(a * b for a, b in itertools.pairwise(widths))
-        device = resolve_device(self.device, n_weights * options["batch_size"], name)
-        return Job(
-            architecture=Architecture(widths, self.activation, self.normalization),
-            members=tuple(Member(int(seed), self._family(), rates) for seed in seeds),
-            likelihood=likelihood,
-            plan=Plan(**options),
-            rows=rows,
-            validation=validation,
-            n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
-            max_iter=self.max_iter,
-            callbacks=tuple(self._all_callbacks(quiet)),
-            device=str(device),
-        )
-
-    def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
-        n_before = len(net.history) if net.initialized_ else 0
+    def _trained(self, net: DropoutNet, rows: Rows, epochs: int) -> DropoutNet:
         try:
             train_net(net, rows, epochs)
             for failure in net.failures_.values():
                 raise NonFiniteLossError(failure)
         except NonFiniteLossError as error:
-            raise ValueError(self._divergence(error, rows)) from error
-        self._accept(net, len(rows), n_before)
+            raise divergence(self, error, rows) from error
+        return net
+
+    def _receive(self, fitting: Fitting, net: Any, fold_nets: list | None) -> Any:
+        """Take what was trained, and set everything that follows from it.
+
+        Parameters
+        ----------
+        fitting : Fitting
+        net : DropoutNet or NonFiniteLossError
+            Of its job.
+        fold_nets : list of DropoutNet or NonFiniteLossError, or None
+            Of its folds. None leaves the predictions as they are.
+        """
+        for trained in (net, *(fold_nets or ())):
+            if isinstance(trained, NonFiniteLossError):
+                raise divergence(self, trained, fitting.job.rows) from trained
+        self._take(fitting.described, net, max_iter=self.max_iter, n_rows=len(fitting.job.rows))
+        if fold_nets is not None:
+            self.calibration_ = calibrated(self, fitting, net, fold_nets)
+        return self
+
+    def _take(
+        self,
+        described: Described,
+        net: DropoutNet,
+        n_before: int = 0,
+        max_iter: int | None = None,
+        n_rows: int | None = None,
+    ) -> None:
+        """Take a trained net and the data's description; say what a user should hear."""
+        n_rows = len(described.rows) if n_rows is None else n_rows
+        seen: int = getattr(self, "t_", 0) if n_before else 0
+        for name in COLUMN_ATTRIBUTES:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(
+            described.inputs
+            | {"_target": described.target}
+            | described.target.attributes()
+            | fitted_attributes(net, self.early_stopping)
+        )
+        self.t_ = seen + (self.n_iter_ - n_before) * n_rows
+        if not n_before:
+            self.calibration_ = None
+        for sentence, category in complaints(self, net, max_iter):
+            warnings.warn(sentence, category, stacklevel=4)
+
+    # ---- prediction ----------------------------------------------------------------------
+
+    def predict_uncertainty(
+        self,
+        X: Any,
+        *,
+        measure: str = "variance",
+        as_frame: bool = False,
+        return_error: bool = False,
+    ) -> Any:
+        """The prediction and how uncertain it is, split by cause.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        measure : {"variance", "entropy"}, default="variance"
+            "variance" for numbers is the variance of a new observation, for classes
+            ``total = (1 - sum p^2) / 2``, of two classes ``p (1 - p)``. "entropy", for classes
+            only: `total` is the predictive entropy, `epistemic` the mutual information and
+            `aleatoric` the expected entropy, in nats.
+        as_frame : bool, default=False
+            Return a pandas DataFrame on the index of `X` instead of a tuple.
+        return_error : bool, default=False
+            Also return the standard errors that these numbers have because `n_draws` is finite.
+            They say nothing of how good the model is.
+
+        Returns
+        -------
+        uncertainty : Uncertainty or DataFrame
+            ``total == epistemic + aleatoric``. Classifier: `mean` of shape (n_samples, n_classes),
+            the rest (n_samples,). Regressor: all of shape (n_samples,) or (n_samples, n_outputs),
+            `mean` in the units of y, the rest in its squared units.
+        error : Uncertainty
+            Only with ``return_error=True``: the standard error of each of these numbers, in the
+            same shapes and units. A frame has columns of its own for them, named ``..._error``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no noise and one member, for ``n_draws=0``, and with
+            ``return_error=True`` for ``n_draws=1``.
+        """
+        options = {"measure": measure, "as_frame": as_frame, "return_error": return_error}
+        allowed: dict[str, list] = {name: ["boolean"] for name in options}
+        allowed["measure"] = [StrOptions(set(self._measures()))]
+        validate_parameter_constraints(allowed, options, caller_name=type(self).__name__)
+        results = self._uncertainty(X, "predict_uncertainty", measure, return_error)
+        if as_frame:
+            error = results[1] if return_error else None
+            return uncertainty_frame(X, results[0], error, self._column_names())
+        return tuple(results) if return_error else results[0]
+
+    def predict_members(self, X: Any) -> np.ndarray:
+        """What each member of an ensemble (`n_members`) says: the mean over its own draws.
+
+        Their variance (for classes half the sum of it over the classes) is the part of the
+        epistemic variance that is disagreement between members; the rest is between the draws
+        of a member.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_members, n_samples), (n_members, n_samples, n_outputs) or \
+                (n_members, n_samples, n_classes)
+            In the units of y, or probabilities. Their mean over the members is the prediction.
+        """
+        x = self._check_x(X)
+
+        def means(outputs: list[Any]) -> tuple[np.ndarray]:
+            return (np.moveaxis(self._predictive(outputs).members(len(outputs)), 0, 1),)
+
+        (values,) = reduce(functions_of(self), x, means)
+        return np.stack([self._shaped(member) for member in np.moveaxis(values, 1, 0)])
+
+    def log_prob(self, X: Any, y: Any) -> np.ndarray:
+        """Log predictive density, or probability, of each row's true target.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True labels, or true targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Logarithm of the mean over the draws, in nats; of real targets per unit of y, of all
+            outputs jointly. Of labels its mean is minus scikit-learn's `log_loss`.
+        """
+        return self._scored(X, y, lambda predictive, part: (predictive.log_prob(part),))
+
+    def _check_x(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+
+    @abstractmethod
+    def _scored_target(self, y: np.ndarray) -> np.ndarray:
+        """Checked targets as the predictive distribution takes them."""
+
+    def _scored(self, X: Any, y: Any, score: Callable[..., tuple]) -> np.ndarray:
+        check_is_fitted(self)
+        x, y = self._check_xy(X, y, reset=False)
+        return self._over_rows(x, functions_of(self), score, self._scored_target(y))[0]
+
+    def _predictive(self, outputs: Sequence[Any]) -> Any:
+        return self._target.predictive(outputs, self.net_.criterion_, self.calibration_)
+
+    def _over_rows(
+        self, x: np.ndarray, functions: Functions, ask: Callable[..., tuple], *rows: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """Ask the predictive distribution of each chunk of rows, and join the answers."""
+
+        def of_chunk(outputs: list[Any], *parts: np.ndarray) -> tuple:
+            return ask(self._predictive(outputs), *parts)
+
+        return reduce(functions, x, of_chunk, *rows)
+
+    def _with_error(self, outputs: list[Tensor]) -> tuple[Uncertainty, Uncertainty]:
+        predictive = self._predictive(outputs)
+        return predictive.uncertainty(), predictive.error(len(outputs))
+
+    def _uncertainty(
+        self, X: Any, method: str, measure: str = "variance", with_error: bool = False
+    ) -> list[Uncertainty]:
+        x = self._check_x(X)
+        functions = functions_of(self, method)
+        if with_error:
+            check_error(self)
+
+        def ask(outputs: list[Any]) -> tuple[np.ndarray, ...]:
+            predictive = self._predictive(outputs)
+            uncertainty = predictive.uncertainty(measure)
+            if not with_error:
+                return uncertainty
+            return (*uncertainty, *predictive.error(len(outputs), measure))
+
+        parts = [self._shaped(part) for part in reduce(functions, x, ask)]
+        return [Uncertainty(*parts[k : k + 4]) for k in range(0, len(parts), 4)]
+
+    # ---- a smaller network ---------------------------------------------------------------
+
+    def _can_sparsify(self) -> bool:
+        name = f"{type(self).__name__}.sparsify"
+        if not hasattr(self, "net_"):
+            raise AttributeError(f"{name}: the model is not fitted yet")
+        if all(linear.alive() is None for linear in self.net_.module_.linears):
+            raise AttributeError(
+                f"{name}: dropout={self.dropout!r} is a noise family that switches no weights off"
+            )
+        return True
+
+    @available_if(_can_sparsify)
+    def sparsify(self) -> Any:
+        """The fitted model without the units and inputs that its noise family switched off.
+
+        There is this method only once the model is fitted, and only with a family that switches
+        weights off. An input goes if no weight leaves it, a hidden unit if no weight leaves it
+        or if its output is always zero; with several members, if that is so in all of them.
+
+        Returns
+        -------
+        estimator : object
+            Of the same class and parameters, with the same functions: its predictions differ
+            from this model's by rounding only. It takes rows with all `n_features_in_` columns.
+
+        Raises
+        ------
+        AttributeError
+            If there is nothing that could be switched off.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            stack = sparsify(self.net_.module_)
+            sparse = copy.copy(self)
+            sparse.net_ = self.net_.replaced(stack)
+        sparse.__dict__.update(sparsity(stack))
+        return sparse
 
 
 @contextmanager
 def _restored_on_error(estimator: BaseEstimator) -> Iterator[None]:
     """Leave an estimator as it was if the block raises."""
-    before = vars(estimator).copy()
+    before = estimator.__dict__.copy()
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
         raise

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from .._inference.moments.outputs import GaussianOutputs
-from .._likelihoods.base import Likelihood
-from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
-from .._networks.plain import MomentStack
-from .._networks.stack import Stack
-from .._predictive.scaling import quality_of_logits, temperature_of_logits
+from .._inference.classes import MEASURES
+from .._inference.functions import reduce
 from .._support.sklearn import StrOptions
-from .calibration import HeldOut
-from .probabilities import ClassProbabilities
+from .answering import functions_of, sampled_functions
+from .base import DropoutMLP
+from .targets import ClassLabels
 
 
 @dataclass(eq=False, repr=False)
-class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
+class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     """A multi-layer perceptron classifier with dropout that says how sure it is.
 
     It takes the place of scikit-learn's `MLPClassifier`. Dropout stays on at prediction: `n_draws`
@@ -241,9 +236,13 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
     class_weight: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
-        **ClassProbabilities._parameter_constraints,
+        **DropoutMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+
+    @staticmethod
+    def _auto_batch_size(n_rows: int) -> int:
+        return min(200, n_rows)
 
     # ---- fit -----------------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         """
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _validate_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], reset=reset, multi_output=True
         )
@@ -289,71 +288,111 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
         total[used] *= compute_sample_weight(self.class_weight, y[used])
         return total
 
-    def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
-        self.classes_ = np.unique(y if classes is None else classes)
+    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassLabels:
+        all_classes = np.unique(y if classes is None else classes)
         learned = np.unique(y if weight is None else y[weight > 0])
-        n_classes = len(learned if classes is None else self.classes_)
+        n_classes = len(learned if classes is None else all_classes)
         if n_classes < 2:
             raise ValueError(
                 f"{type(self).__name__}: y must hold at least 2 classes with a positive weight, "
                 f"got {n_classes} class: {learned.tolist()}"
             )
-        self.n_outputs_ = 1 if len(self.classes_) == 2 else len(self.classes_)
-        self.out_activation_ = "logistic" if len(self.classes_) == 2 else "softmax"
+        return ClassLabels(all_classes, type(self).__name__)
 
-    def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"{type(self).__name__}: y holds the labels {unknown.tolist()}, which are not "
-                f"among the classes of the fit, {self.classes_.tolist()}"
-            )
-        index = np.searchsorted(self.classes_, y)
-        return index.astype(np.float32 if len(self.classes_) == 2 else np.int64)
+    # ---- prediction ----------------------------------------------------------------------
 
-    def _make_likelihood(self) -> Likelihood:
-        if len(self.classes_) == 2:
-            return BinaryLikelihood()
-        return CategoricalLikelihood(len(self.classes_))
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class, by the mean of the probabilities over the draws.
 
-    def _moments(self, stack: Stack) -> MomentStack:
-        """With several classes, of the log odds against the last: one output less to follow."""
-        # Mutual information of rows that are nearly certain is made by the longer tail.
-        moments = replace(super()._moments(stack), log_odds=True)
-        n_classes = len(self.classes_)
-        if n_classes == 2:
-            return moments
-        directions = torch.eye(n_classes - 1, n_classes, dtype=torch.float32)
-        directions[:, -1] = -1
-        return replace(moments, directions=directions)
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
 
-    # ---- calibration ---------------------------------------------------------------------
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels from `classes_`.
+        """
+        proba = self.predict_proba(X)
+        return self.classes_[proba.argmax(1)]
 
-    def _calibrated(self, raws: Sequence[Any]) -> Sequence[Any]:
-        temperature = self._temperature()
-        if temperature == 1:
-            return raws
-        return [
-            raw.divided(temperature) if isinstance(raw, GaussianOutputs) else raw / temperature
-            for raw in raws
-        ]
+    def predict_proba(self, X: Any, return_std: bool = False) -> Any:
+        """Class probabilities: the mean over the draws.
 
-    def _temperature(self) -> float:
-        return 1.0 if self.calibration_ is None else self.calibration_["temperature"]
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the standard deviation of the probabilities over the draws.
 
-    def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
-        logits, targets, weights = [], [], []
-        for part in held_out:
-            raw = torch.cat(part.raws).double().cpu()
-            if len(self.classes_) == 2:
-                raw = torch.cat([torch.zeros_like(raw), raw], -1)
-            logits.append(raw.numpy())
-            targets.append(part.rows.y.cpu().numpy().astype(int))
-            weights.append(part.weight)
-        temperature = temperature_of_logits(logits, targets, weights)
-        cooled = [raw / temperature for raw in logits]
-        return {
-            "temperature": temperature,
-            **quality_of_logits("before", logits, targets, weights),
-            **quality_of_logits("after", cooled, targets, weights),
-        }
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        std : ndarray of shape (n_samples, n_classes)
+            Only with ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If ``return_std=True`` is asked of a model without noise and with one member, or
+            with ``n_draws=0``.
+        """
+        x = self._check_x(X)
+        functions = functions_of(self, "predict_proba(return_std=True)" if return_std else None)
+        if return_std:
+            return self._over_rows(x, functions, lambda classes: (classes.mean(), classes.std()))
+        return self._over_rows(x, functions, lambda classes: (classes.mean(),))[0]
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            A probability of zero, which rounding can give, has the logarithm of the smallest
+            positive number, not minus infinity.
+        """
+        proba = self.predict_proba(X)
+        return np.log(np.maximum(proba, np.finfo(proba.dtype).tiny))
+
+    def sample_proba(self, X: Any, n_samples: int = 10, random_state: Any = None) -> np.ndarray:
+        """Class probabilities under single functions from the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_samples : int, default=10
+            Number of functions.
+        random_state : int, RandomState instance or None, default=None
+            None gives the first of the functions that predict; their mean over all `n_draws`
+            is `predict_proba`. Anything else draws new functions.
+
+        Returns
+        -------
+        ndarray of shape (n_functions, n_samples, n_classes)
+            Draws first.
+        """
+        x = self._check_x(X)
+        functions, turns = sampled_functions(self, "sample_proba", n_samples, random_state)
+
+        def rows_first(outputs: list[Any]) -> tuple[np.ndarray]:
+            return (np.moveaxis(self._predictive(outputs).each()[turns], 1, 0),)
+
+        return np.moveaxis(reduce(functions, x, rows_first)[0], 0, 1)
+
+    def _measures(self) -> frozenset[str]:
+        return MEASURES
+
+    def _scored_target(self, y: np.ndarray) -> np.ndarray:
+        return self._target.encode(y)
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+    def _column_names(self) -> list[str]:
+        return [f"proba_{label}" for label in self.classes_]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -96,3 +97,8 @@ class Parameters:
         "device": [str],
         "callbacks": [list, tuple, None],
     }
+
+    @staticmethod
+    @abstractmethod
+    def _auto_batch_size(n_rows: int) -> int:
+        """What ``batch_size="auto"`` stands for."""

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import column_or_1d, validate_data
-from torch import Tensor
 
-from .._inference.moments.outputs import GaussianOutputs, equally_likely_points
-from .._likelihoods.base import Likelihood
-from .._likelihoods.gaussian import GaussianLikelihood
-from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from .._inference.functions import reduce
 from .._likelihoods.poisson import PoissonLikelihood
 from .._predictive.mixture import Mixture
-from .._predictive.normal import CorrelatedNormalMixture, NormalComponents, NormalMixture
-from .._predictive.poisson import PoissonMixture
-from .._predictive.scaling import quality_of_mixtures, scale_of_std
+from .._support.random import local_random_state
 from .._support.sklearn import StrOptions
-from .calibration import HeldOut
-from .predictive import PredictiveDistribution
+from .answering import functions_of, sampled_functions
+from .base import DropoutMLP
+from .targets import Counts, NumericTarget, RealNumbers
 
 
 @dataclass(eq=False, repr=False)
-class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
+class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     """A multi-layer perceptron regressor with dropout that says how sure it is.
 
     It takes the place of scikit-learn's `MLPRegressor`. Dropout stays on at prediction: `n_draws`
@@ -276,7 +271,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     normalize_y: bool = True
 
     _parameter_constraints: ClassVar[dict] = {
-        **PredictiveDistribution._parameter_constraints,
+        **DropoutMLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
         "noise": [StrOptions({"homoscedastic", "heteroscedastic"})],
         "normalize_y": ["boolean"],
@@ -310,7 +305,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         """
         return self._partial_fit(X, y, sample_weight, None)
 
-    def _validate_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         X, y = validate_data(
             self,
             X,
@@ -337,7 +332,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
         return weight
 
-    def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
+    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> NumericTarget:
         columns = y.reshape(len(y), -1).astype(np.float64)
         if weight is not None:
             # As in the loss: rows of weight zero are not there, and equal weights are none.
@@ -360,32 +355,15 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 f"{type(self).__name__}: {where} is constant "
                 f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
             )
-        self.n_outputs_ = columns.shape[1]
-        self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
-        self._y_ndim = y.ndim
-        self._y_mean, self._y_scale = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
         mean = np.average(columns, axis=0, weights=weight)
         if self.loss == "poisson":
-            self._mean_count = mean
-        elif self.normalize_y:
-            self._y_mean = mean
-            variance = np.average((columns - self._y_mean) ** 2, axis=0, weights=weight)
-            self._y_scale = np.sqrt(variance)
-
-    def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        columns = y.reshape(len(y), -1)
-        return ((columns - self._y_mean) / self._y_scale).astype(np.float32)
-
-    def _make_likelihood(self) -> Likelihood:
-        if self.loss == "poisson":
-            means = torch.from_numpy(self._mean_count.astype(np.float32))
-            return PoissonLikelihood(self.n_members, means)
-        if self.noise == "homoscedastic":
-            return GaussianLikelihood(self.n_members, self.n_outputs_)
-        held = self.learning_rate == "cooldown"
-        return HeteroscedasticLikelihood(self.n_members, self.n_outputs_, held)
-
-    # ---- prediction ----------------------------------------------------------------------
+            return Counts(y.ndim, mean)
+        centre, scale = np.zeros(len(mean)), np.ones(len(mean))
+        if self.normalize_y:
+            variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
+            centre, scale = mean, np.sqrt(variance)
+        heteroscedastic = self.noise == "heteroscedastic"
+        return RealNumbers(y.ndim, centre, scale, heteroscedastic, self.learning_rate == "cooldown")
 
     @property
     def noise_std_(self) -> Any:
@@ -396,74 +374,177 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 f"{type(self).__name__}.noise_std_: with loss='poisson' the noise of a count "
                 "follows from its mean; see predict_uncertainty(X).aleatoric"
             )
-        std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
-        std = std * self._scale()
-        return float(std[0]) if self._y_ndim == 1 else std
+        variance = likelihood.variance[:, 0].mean(0).cpu().double().numpy()
+        std = np.sqrt(variance) * self._target.scale
+        if self.calibration_ is not None:
+            std = std * np.atleast_1d(self.calibration_["scale"])
+        return float(std[0]) if self._target.n_dimensions == 1 else std
 
-    def _components(self, raws: list[Any], likelihood: Likelihood) -> Mixture:
-        if isinstance(raws[0], GaussianOutputs):
-            if type(likelihood) is GaussianLikelihood:
-                return self._gaussian_mixture(raws, likelihood)
-            # A variance or a count that follows from a Gaussian output has no such formula.
-            raws = equally_likely_points(raws)
-        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(raws)]
-        means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
-        if isinstance(likelihood, PoissonLikelihood):
-            return PoissonMixture(means)
-        noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
-        return NormalMixture(means * self._y_scale + self._y_mean, noise * self._y_scale**2)
+    # ---- prediction ----------------------------------------------------------------------
 
-    def _mixture(self, raws: list[Any]) -> Mixture:
-        return self._rescaled(self._components(raws, self.net_.criterion_), None)
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Mean of the predictive distribution, and its standard deviation.
 
-    def _sampled_mixture(
-        self, raws: list[Tensor], functions: np.ndarray, mean: np.ndarray
-    ) -> Mixture:
-        components = self._components(raws, self.net_.criterion_).take(functions)
-        return self._rescaled(components, mean)
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the standard deviation of a new observation: what the draws disagree about
+            and the observation noise of the row together, calibrated.
 
-    def _gaussian_mixture(
-        self, outputs: list[GaussianOutputs], likelihood: GaussianLikelihood
-    ) -> Mixture:
-        """One Gaussian a member: its functions' mean and covariance, and its noise."""
-        means = np.stack([member.mean.cpu().double().numpy() for member in outputs])
-        noise = likelihood.variance.cpu().double().numpy() * self._y_scale**2
-        covariance = np.stack([member.covariance.cpu().double().numpy() for member in outputs])
-        covariance *= self._y_scale * self._y_scale[:, None]
-        means = means * self._y_scale + self._y_mean
-        if self.n_outputs_ > 1:
-            return CorrelatedNormalMixture(means, noise, covariance)
-        return NormalMixture(means, noise, covariance[..., 0])
+        Returns
+        -------
+        mean : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of y.
+        std : ndarray of the same shape
+            Only with ``return_std=True``. In the units of y.
 
-    # ---- calibration ---------------------------------------------------------------------
+        Raises
+        ------
+        ValueError
+            If ``return_std=True`` is asked of a model without noise and with one member, or
+            with ``n_draws=0``.
+        """
+        if return_std:
+            (uncertainty,) = self._uncertainty(X, "predict(return_std=True)")
+            return uncertainty.mean, np.sqrt(uncertainty.total)
+        return self._asked(X, None, lambda mixture: (mixture.mean(),))
 
-    def _scale(self) -> np.ndarray | float:
-        return 1.0 if self.calibration_ is None else np.atleast_1d(self.calibration_["scale"])
+    def predict_quantiles(self, X: Any, quantiles: Any) -> np.ndarray:
+        """Quantiles of the predictive distribution, the mixture over the draws.
 
-    def _rescaled(self, mixture: Mixture, mean: np.ndarray | None) -> Mixture:
-        return (
-            mixture.scaled(self._scale(), mean)
-            if isinstance(mixture, NormalComponents)
-            else mixture
-        )
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        quantiles : array-like of shape (n_quantiles,)
+            Probabilities in (0, 1), increasing.
 
-    def _can_calibrate(self) -> bool:
-        # The spread of counts follows from their mean.
-        return self.loss != "poisson"
+        Returns
+        -------
+        ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+            In the units of y, increasing along the last axis.
 
-    def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
-        mixtures: list[NormalComponents] = []
-        targets, weights = [], []
-        for part in held_out:
-            mixture = self._components(part.raws, part.likelihood)
-            assert isinstance(mixture, NormalComponents), "counts are not calibrated"
-            mixtures.append(mixture)
-            weights.append(part.weight)
-            targets.append(part.rows.y.numpy() * self._y_scale + self._y_mean)
-        scale = scale_of_std(mixtures, targets, weights)
-        calibrated = [mixture.scaled(scale) for mixture in mixtures]
-        return {
-            "scale": float(scale[0]) if self._y_ndim == 1 else scale,
-            **quality_of_mixtures("before", mixtures, targets, weights),
-            **quality_of_mixtures("after", calibrated, targets, weights),
-        }
+        Raises
+        ------
+        ValueError
+            For quantiles out of range or not increasing, and for a model without noise and
+            with one member or with ``n_draws=0``.
+        """
+        name = f"{type(self).__name__}.predict_quantiles"
+        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if (
+            probabilities.ndim != 1
+            or not ((probabilities > 0) & (probabilities < 1)).all()
+            or (np.diff(probabilities) <= 0).any()
+        ):
+            raise ValueError(
+                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
+            )
+        return self._quantiles(X, probabilities, "predict_quantiles")
+
+    def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
+        """Central interval that holds a new observation with a given probability.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        confidence_level : float or array-like of shape (n_levels,), default=0.9
+            Probability of the interval, in (0, 1).
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
+            Lower and upper ends, in the units of y. With several outputs the shape is
+            (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
+
+        Raises
+        ------
+        ValueError
+            For a level out of range, and for a model without noise and with one member or with
+            ``n_draws=0``.
+        """
+        levels = np.asarray(confidence_level, dtype=np.float64)
+        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
+            raise ValueError(
+                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
+                f"(0, 1) or a list of such, got {confidence_level!r}"
+            )
+        tails = (1 - np.atleast_1d(levels)) / 2
+        ends = self._quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
+        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
+        return ends if levels.ndim else ends[..., 0]
+
+    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
+        """New observations from the predictive distribution.
+
+        Each sample is one function from the posterior plus observation noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Observations per row.
+        random_state : int, RandomState instance or None, default=0
+            None draws differently in each call.
+
+        Returns
+        -------
+        ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+            In the units of y.
+        """
+        x = self._check_x(X)
+        rng = local_random_state(random_state)
+        functions, turns = sampled_functions(self, "sample_y", n_samples, rng)
+        (means,) = self._over_rows(x, functions_of(self), lambda mixture: (mixture.mean(),))
+
+        def observe(outputs: list[Any], mean: np.ndarray) -> tuple[np.ndarray]:
+            likelihood, calibration = self.net_.criterion_, self.calibration_
+            mixture = self._target.predictive(outputs, likelihood, calibration, mean)
+            return (np.moveaxis(mixture.take(turns).sample(rng), 0, -1),)
+
+        return self._shaped(reduce(functions, x, observe, means)[0])
+
+    def crps(self, X: Any, y: Any) -> np.ndarray:
+        """Continuous ranked probability score of each row's true target.
+
+        The squared distance between the predictive distribution function and the step at the
+        target, integrated; for a prediction without spread the absolute error. Exact for the
+        mixture over the draws, so its time grows with the square of `n_draws`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the units of y; the smaller, the better.
+
+        References
+        ----------
+        Gneiting and Raftery (2007). Strictly proper scoring rules, prediction, and estimation.
+        Journal of the American Statistical Association 102.
+        """
+        return self._shaped(self._scored(X, y, lambda mixture, part: (mixture.crps(part),)))
+
+    def _quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
+        return self._asked(X, method, lambda mixture: (mixture.quantiles(probabilities),))
+
+    def _asked(self, X: Any, method: str | None, ask: Callable[[Mixture], tuple]) -> np.ndarray:
+        """One answer of the predictive distribution of all rows."""
+        x = self._check_x(X)
+        return self._shaped(self._over_rows(x, functions_of(self, method), ask)[0])
+
+    def _measures(self) -> frozenset[str]:
+        return frozenset({"variance"})
+
+    def _scored_target(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(len(y), -1).astype(np.float64)
+
+    def _shaped(self, values: np.ndarray) -> np.ndarray:
+        return self._target.shaped(values)
+
+    def _column_names(self) -> None:
+        return None

@@ -6,15 +6,15 @@ it may be a draw, a member of an ensemble, or a member's closed-form mean and va
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 from scipy.special import logsumexp
 
-from .uncertainty import Uncertainty
+from .base import Predictive
 
 
-class Mixture(ABC):
+class Mixture(Predictive):
     """Predictive distribution of some rows, in the units of y.
 
     Everything that a regressor predicts is asked of it. Outputs are independent given the
@@ -26,32 +26,9 @@ class Mixture(ABC):
     def n_components(self) -> int:
         """How many there are; those of one member together."""
 
-    @abstractmethod
-    def mean(self) -> np.ndarray:
-        """Mean of a new observation: ``(rows, n_outputs)``."""
-
-    @abstractmethod
-    def uncertainty(self) -> Uncertainty:
-        """Mean and variance of a new observation, the variance split by cause."""
-
-    @abstractmethod
-    def error(self, n_members: int) -> Uncertainty:
-        """Standard errors of `uncertainty`, for components that are draws.
-
-        Parameters
-        ----------
-        n_members : int
-            Networks that the components are drawn from, as many from each, side by side.
-        """
-
-    @abstractmethod
-    def log_prob(self, y: np.ndarray) -> np.ndarray:
-        """Log density, or mass, of all outputs jointly: ``(rows,)``.
-
-        Parameters
-        ----------
-        y : ndarray of shape (rows, n_outputs)
-        """
+    def members(self, n_members: int) -> np.ndarray:
+        components = np.arange(self.n_components).reshape(n_members, -1)
+        return np.stack([self.take(own).mean() for own in components])
 
     @abstractmethod
     def crps(self, y: np.ndarray) -> np.ndarray:

@@ -45,10 +45,10 @@ class NormalComponents(Mixture):
     def mean(self) -> np.ndarray:
         return self.means.mean(0)
 
-    def uncertainty(self) -> Uncertainty:
+    def uncertainty(self, measure: str = "variance") -> Uncertainty:
         return regression_uncertainty(self.means, self.noise, self.spread)
 
-    def error(self, n_members: int) -> Uncertainty:
+    def error(self, n_members: int, measure: str = "variance") -> Uncertainty:
         return regression_error(self.means, self.noise, n_members)
 
     def crps(self, y: np.ndarray) -> np.ndarray:

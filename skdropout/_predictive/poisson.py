@@ -30,11 +30,11 @@ class PoissonMixture(Mixture):
     def mean(self) -> np.ndarray:
         return self.rates.mean(0)
 
-    def uncertainty(self) -> Uncertainty:
+    def uncertainty(self, measure: str = "variance") -> Uncertainty:
         # A Poisson distribution's variance is its mean.
         return regression_uncertainty(self.rates, self.rates)
 
-    def error(self, n_members: int) -> Uncertainty:
+    def error(self, n_members: int, measure: str = "variance") -> Uncertainty:
         return regression_error(self.rates, self.rates, n_members)
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:

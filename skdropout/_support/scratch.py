@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
-
-# Just below the largest piece that glibc learns from.
-_KEPT_BYTES = 2**25 - 2**16
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed for what is asked for next.
-
-    glibc keeps twice the largest piece that was ever given back to it, and returns the rest to the
-    system, which hands it out again page by page. So one large piece is asked for and given back,
-    as any array of that size would be; nothing is written to it. Measured, predictions by draws
-    then take up to a third less time, those by moments a tenth, and the process keeps up to 30
-    megabytes more. Nothing happens where the environment sets how glibc keeps memory
-    (``MALLOC_TRIM_THRESHOLD_``), and with other C libraries.
-    """
-    np.empty(_KEPT_BYTES, dtype=np.uint8)
 
 
 class Scratch:

@@ -7,11 +7,11 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import joblib
-import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._estimators.base import Described, DropoutMLP
+from .._estimators.base import DropoutMLP
+from .._estimators.fitting import Described, Fitting, describe, prepare
 from .._estimators.parameters import Parameters
 from .._support.sklearn import check_method_params, safe_split
 from .._training.jobs import Job
@@ -38,23 +38,16 @@ class Prepared(NamedTuple):
         With the candidate's parameters. Steps before the network are fitted.
     network : DropoutMLP
         The estimator itself, or its last step.
-    job : Job
-    parts : list of (Job, ndarray of int)
-        Networks that calibrate it, and the rows that are new to each.
+    fitting : Fitting
+        What is to be trained.
     seconds : float
         That this took.
     """
 
     estimator: Any
     network: DropoutMLP
-    job: Job
-    parts: list[tuple[Job, np.ndarray]]
+    fitting: Fitting
     seconds: float
-
-    @property
-    def jobs(self) -> list[Job]:
-        """All networks to be trained."""
-        return [self.job, *(job for job, _ in self.parts)]
 
 
 class _Call(NamedTuple):
@@ -102,21 +95,24 @@ class Preparation:
         if network.callbacks:
             return "it has callbacks"
         call = self._call(estimator, network, parameters, split)
-        job = self._shared(self._job(network, call, parameters), split)
+        fitting = prepare(network, self._described_for(network, call, parameters))
+        folds = [(self._shared(job, split), rows) for job, rows in fitting.folds]
         # Lines of many networks at once would tell nobody anything; the search has a bar.
-        quiet = tuple(pair for pair in job.callbacks if pair[0] != "epoch_line")
-        job = replace(job, callbacks=quiet)
-        parts = [(self._shared(part, split), rows) for part, rows in network._fold_jobs(job)]
-        return Prepared(estimator, network, job, parts, time.perf_counter() - start)
+        quiet = tuple(pair for pair in fitting.job.callbacks if pair[0] != "epoch_line")
+        job = replace(self._shared(fitting.job, split), callbacks=quiet)
+        fitting = replace(fitting, job=job, folds=folds)
+        return Prepared(estimator, network, fitting, time.perf_counter() - start)
 
-    def _job(self, network: DropoutMLP, call: _Call, parameters: dict[str, Any]) -> Job:
-        """The network's job. Data are described once for all candidates that see them alike."""
+    def _described_for(
+        self, network: DropoutMLP, call: _Call, parameters: dict[str, Any]
+    ) -> Described:
+        """What the network is to be fitted to, once for all candidates that see it alike."""
         alike = all(self._neutral(name) for name in parameters)
-        if not alike or not call.fit_params.keys() <= {"sample_weight"}:
-            return network._job(call.X, call.y, **call.fit_params)
+        if not alike:
+            return describe(network, call.X, call.y, **call.fit_params)
         if id(call) not in self.described:
-            self.described[id(call)] = network._describe(call.X, call.y, **call.fit_params)
-        return network._job_of(self.described[id(call)])
+            self.described[id(call)] = describe(network, call.X, call.y, **call.fit_params)
+        return self.described[id(call)]
 
     def _neutral(self, name: str) -> bool:
         """Whether the network checks and encodes what it is given as it would without a parameter.

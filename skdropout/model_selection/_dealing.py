@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._training.jobs import Job, TrainedStack, take_net
+from .._training.jobs import TrainedStack, take_net
 from .._training.net import DropoutNet, NonFiniteLossError
 from ._candidates import Prepared
 
@@ -25,8 +25,7 @@ class Take:
     def __init__(self, prepared: Prepared, trained: list[tuple[TrainedStack, int]]) -> None:
         self.estimator, self.network = prepared.estimator, prepared.network
         self.steps = getattr(self.estimator, "steps", None)
-        self.job: Job | None = prepared.job
-        self.n_rows, self.parts = len(prepared.job.rows), prepared.parts
+        self.fitting = prepared.fitting
         self.trained: list[tuple[TrainedStack, int]] | None = trained
         self.nets: list[DropoutNet | NonFiniteLossError] = []
 
@@ -37,14 +36,7 @@ class Take:
             # The candidate's parameters may have replaced fitted steps by unfitted ones.
             self.estimator.steps = self.steps
         net, *others = self._take()
-        network, job = self.network, self.job
-        if isinstance(net, NonFiniteLossError):
-            assert job is not None, "left behind only where training went well"
-            raise ValueError(network._divergence(net, job.rows)) from net
-        network._accept(net, self.n_rows)
-        network._warn_if_unfinished(net)
-        if job is not None:
-            network._set_calibration(job, self.parts, others)
+        self.network._receive(self.fitting, net, others)
         return self.estimator
 
     def _take(self) -> list[DropoutNet | NonFiniteLossError]:
@@ -56,8 +48,8 @@ class Take:
     def __getstate__(self) -> dict:
         # Another process gets these networks, not their stacks, and rows only if it needs them.
         well = not any(isinstance(net, NonFiniteLossError) for net in self._take())
-        job = None if well and not self.network.calibrate else self.job
-        return {**vars(self), "job": job}
+        needed = self.network.calibrate or not well
+        return {**vars(self), "fitting": self.fitting if needed else self.fitting.without_rows()}
 
 
 class Dealer:

@@ -125,7 +125,7 @@ class _Batched:
 
     def _hand(self, dealer: Dealer, found: list[Prepared | None]) -> list:
         ready = [prepared for prepared in found if prepared is not None]
-        jobs = [job for prepared in ready for job in prepared.jobs]
+        jobs = [job for prepared in ready for job in prepared.fitting.jobs]
         trained = iter(train_all(jobs, self.n_jobs, self.pre_dispatch, self.verbose))
         hand: list[Any] = []
         for prepared in found:
@@ -133,7 +133,7 @@ class _Batched:
                 hand.append(None)
                 dealer.seconds.append(0.0)
                 continue
-            own = [next(trained) for _ in prepared.jobs]
+            own = [next(trained) for _ in prepared.fitting.jobs]
             take = Take(prepared, [(stack, number) for stack, number, _ in own])
             vars(prepared.estimator)["fit"] = take
             hand.append(prepared.estimator)

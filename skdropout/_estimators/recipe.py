@@ -1,0 +1,167 @@
+"""From parameters to a job: what they say, as the objects that training takes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from .._likelihoods.base import Likelihood
+from .._networks.architecture import Architecture, Member
+from .._predictive.needed_draws import fixed_draws
+from .._support.device import resolve_device
+from .._training.epoch import Plan
+from .._training.jobs import Job
+from .._training.rows import Rows
+from .._training.stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
+from ..families import FAMILIES, Family, Noiseless
+from .parameters import Parameters
+
+# Draws behind the validation score of each epoch: enough that it sees the noise, few enough
+# that early stopping costs about one more forward pass over the training rows.
+_VALIDATION_DRAWS = 10
+
+
+def make_job(
+    given: Parameters,
+    likelihood: Likelihood,
+    rows: Rows,
+    validation: Rows | None,
+    seed: int,
+    quiet: bool = False,
+) -> Job:
+    """A job over rows.
+
+    Parameters
+    ----------
+    given : Parameters
+        Of an estimator.
+    likelihood : Likelihood
+    rows, validation : Rows, Rows or None
+    seed : int
+    quiet : bool, default=False
+        Neither warn nor call the user back.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of range.
+    """
+    name = type(given).__name__
+    if given.normalization == "batch" and len(rows) < 2:
+        raise ValueError(
+            f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
+        )
+    hidden = hidden_widths(given)
+    widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
+    seeds = np.random.SeedSequence(seed).generate_state(given.n_members)
+    member_rates = rates(given, len(hidden))
+    options = {option: getattr(given, option) for option in Plan.__dataclass_fields__}
+    options["batch_size"] = batch_size(given, len(rows), quiet)
+    n_weights = given.n_members * sum(a * b for a, b in itertools.pairwise(widths))
+    device = resolve_device(given.device, n_weights * options["batch_size"], name)
+    return Job(
+        architecture=Architecture(widths, given.activation, given.normalization),
+        members=tuple(Member(int(seed), family(given), member_rates) for seed in seeds),
+        likelihood=likelihood,
+        plan=Plan(**options),
+        rows=rows,
+        validation=validation,
+        n_validation_draws=min(fixed_draws(given.n_draws), _VALIDATION_DRAWS),
+        max_iter=given.max_iter,
+        callbacks=tuple(all_callbacks(given, quiet)),
+        device=str(device),
+    )
+
+
+def hidden_widths(given: Parameters) -> tuple[int, ...]:
+    """Units of each hidden layer."""
+    widths = np.atleast_1d(np.asarray(given.hidden_layer_sizes))
+    if widths.size and (widths.ndim != 1 or widths.dtype.kind not in "iu" or (widths < 1).any()):
+        raise ValueError(
+            f"{type(given).__name__}: hidden_layer_sizes must be a positive int or a sequence "
+            f"of positive ints, got {given.hidden_layer_sizes!r}"
+        )
+    return tuple(int(width) for width in widths)
+
+
+def family(given: Parameters) -> Family:
+    """The noise family, checked."""
+    if given.dropout is None:
+        return Noiseless()
+    # A copy: what was fitted does not change with the object that the caller holds.
+    known = isinstance(given.dropout, str)
+    chosen = FAMILIES[given.dropout]() if known else clone(given.dropout)
+    chosen.validate()
+    return chosen
+
+
+def rates(given: Parameters, n_hidden: int) -> tuple[float, ...]:
+    """Probability of dropping an input of each linear map."""
+    hidden = given.dropout_rate
+    values = np.asarray([hidden] * n_hidden if np.ndim(hidden) == 0 else hidden)
+    numeric = values.shape == (n_hidden,) and (not n_hidden or values.dtype.kind in "fiu")
+    if not numeric or (n_hidden and not ((values >= 0) & (values < 1)).all()):
+        raise ValueError(
+            f"{type(given).__name__}: dropout_rate must be a float in [0, 1) or one such for "
+            f"each of the {n_hidden} hidden layers, got {hidden!r}"
+        )
+    return (float(given.input_dropout_rate), *(float(rate) for rate in values))
+
+
+def batch_size(given: Parameters, n_rows: int, quiet: bool) -> int:
+    """Rows per step of the optimizer."""
+    if isinstance(given.batch_size, str):
+        return given._auto_batch_size(n_rows)
+    if given.batch_size > n_rows and not quiet:
+        warnings.warn(
+            f"{type(given).__name__}: batch_size={given.batch_size} is larger than the "
+            f"{n_rows} training rows and is clipped to them",
+            stacklevel=5,
+        )
+    return min(given.batch_size, n_rows)
+
+
+def all_callbacks(given: Parameters, quiet: bool) -> list:
+    """Our callbacks and the user's, stopping last so that all see the last epoch.
+
+    Parameters
+    ----------
+    given : Parameters
+    quiet : bool
+        Without the user's, and nothing printed.
+    """
+    return [
+        *_own_callbacks(given, quiet),
+        *([] if quiet else _users_callbacks(given)),
+        ("stop", StopWhenConverged()),
+    ]
+
+
+def _users_callbacks(given: Parameters) -> list:
+    for entry in given.callbacks or ():
+        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"{type(given).__name__}: callbacks must be a list of skorch callbacks or of "
+                f"pairs (name, callback), got {given.callbacks!r}"
+            )
+    # Copies: callbacks keep state, and fit does not change its parameters.
+    return copy.deepcopy(list(given.callbacks or ()))
+
+
+def _own_callbacks(given: Parameters, quiet: bool) -> list:
+    adaptive = given.solver == "sgd" and given.learning_rate == "adaptive"
+    cooldown = given.max_iter if given.learning_rate == "cooldown" else None
+    stopping = Stopping(given.early_stopping, given.tol, given.n_iter_no_change, adaptive, cooldown)
+    callbacks: list = [("stopping", stopping)]
+    if given.solver == "sgd" and given.learning_rate == "invscaling":
+        callbacks.append(("inverse_scaling", InverseScaling(given.power_t)))
+    if given.verbose and not quiet:
+        callbacks.append(("epoch_line", EpochLine()))
+    return callbacks

@@ -1,0 +1,348 @@
+"""What y is: class labels, real numbers or counts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from .._inference.classes import ClassMixture
+from .._inference.moments.outputs import GaussianOutputs, equally_likely_points
+from .._likelihoods.base import Likelihood
+from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
+from .._likelihoods.gaussian import GaussianLikelihood
+from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from .._likelihoods.poisson import PoissonLikelihood
+from .._networks.plain import MomentStack
+from .._networks.stack import Stack
+from .._predictive.mixture import Mixture
+from .._predictive.normal import CorrelatedNormalMixture, NormalComponents, NormalMixture
+from .._predictive.poisson import PoissonMixture
+from .._predictive.scaling import (
+    quality_of_logits,
+    quality_of_mixtures,
+    scale_of_std,
+    temperature_of_logits,
+)
+from .held_out import HeldOut
+
+
+class Target(ABC):
+    """How y becomes what a network is trained on, and what its outputs say of y.
+
+    It follows from the training rows and does not change afterwards.
+
+    Attributes
+    ----------
+    can_be_calibrated : bool
+        Whether there is a number that `calibrate` chooses.
+    """
+
+    can_be_calibrated: ClassVar[bool]
+
+    @abstractmethod
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes of the estimator that say what y is."""
+
+    @abstractmethod
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        """Targets as the likelihood takes them, from checked ones in the units of y."""
+
+    @abstractmethod
+    def strata(self, encoded: np.ndarray) -> np.ndarray | None:
+        """What a split should keep the shares of, from encoded targets; None for nothing."""
+
+    @abstractmethod
+    def likelihood(self, n_members: int) -> Likelihood:
+        """A new likelihood for a stack."""
+
+    @abstractmethod
+    def moments(self, stack: Stack) -> MomentStack:
+        """Moments of what the predictive distribution is made from."""
+
+    @abstractmethod
+    def predictive(
+        self, outputs: Sequence[Any], likelihood: Any, calibration: dict[str, Any] | None
+    ) -> Any:
+        """Predictive distribution of rows, in the units of y.
+
+        Parameters
+        ----------
+        outputs : sequence of Tensor of shape (n_draws, rows, n_raw) or GaussianOutputs
+            Raw outputs, one entry per member.
+        likelihood : Likelihood
+            Of the members.
+        calibration : dict or None
+            What `calibrate` returned. None is none.
+        """
+
+    @abstractmethod
+    def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
+        """Choose one number on rows that were new to networks.
+
+        Parameters
+        ----------
+        held_out : sequence of HeldOut
+            At least one part.
+
+        Returns
+        -------
+        dict
+            The number, and how good predictions are without and with it.
+        """
+
+
+class ClassLabels(Target):
+    """Labels of two classes or more.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+    caller : str
+        The estimator, for errors.
+    """
+
+    can_be_calibrated = True
+
+    def __init__(self, classes: np.ndarray, caller: str) -> None:
+        self.classes, self.caller = classes, caller
+        self.binary = len(classes) == 2
+
+    def attributes(self) -> dict[str, Any]:
+        return {
+            "classes_": self.classes,
+            "n_outputs_": 1 if self.binary else len(self.classes),
+            "out_activation_": "logistic" if self.binary else "softmax",
+        }
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"{self.caller}: y holds the labels {unknown.tolist()}, which are not "
+                f"among the classes of the fit, {self.classes.tolist()}"
+            )
+        index = np.searchsorted(self.classes, y)
+        return index.astype(np.float32 if self.binary else np.int64)
+
+    def strata(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded
+
+    def likelihood(self, n_members: int) -> Likelihood:
+        return BinaryLikelihood() if self.binary else CategoricalLikelihood(len(self.classes))
+
+    def moments(self, stack: Stack) -> MomentStack:
+        """With several classes, of the log odds against the last: one output less to follow."""
+        # Mutual information of rows that are nearly certain is made by the longer tail.
+        moments = replace(stack.moments(), log_odds=True)
+        if self.binary:
+            return moments
+        n_classes = len(self.classes)
+        directions = torch.eye(n_classes - 1, n_classes, dtype=torch.float32)
+        directions[:, -1] = -1
+        return replace(moments, directions=directions)
+
+    def predictive(
+        self, outputs: Sequence[Any], likelihood: Any, calibration: dict[str, Any] | None
+    ) -> ClassMixture:
+        temperature = 1.0 if calibration is None else calibration["temperature"]
+        if temperature != 1:
+            outputs = [
+                raw.divided(temperature) if isinstance(raw, GaussianOutputs) else raw / temperature
+                for raw in outputs
+            ]
+        return ClassMixture(outputs, likelihood)
+
+    def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
+        logits, targets, weights = [], [], []
+        for part in held_out:
+            raw = torch.cat(part.raws).double().cpu()
+            if self.binary:
+                raw = torch.cat([torch.zeros_like(raw), raw], -1)
+            logits.append(raw.numpy())
+            targets.append(part.rows.y.cpu().numpy().astype(int))
+            weights.append(part.weight)
+        temperature = temperature_of_logits(logits, targets, weights)
+        cooled = [raw / temperature for raw in logits]
+        return {
+            "temperature": temperature,
+            **quality_of_logits("before", logits, targets, weights),
+            **quality_of_logits("after", cooled, targets, weights),
+        }
+
+
+class NumericTarget(Target):
+    """Numbers, whose predictive distribution is a mixture in the units of y.
+
+    Attributes
+    ----------
+    n_dimensions : int
+        Of y: 1 or 2.
+    """
+
+    n_dimensions: int
+
+    def strata(self, encoded: np.ndarray) -> None:
+        return None
+
+    def moments(self, stack: Stack) -> MomentStack:
+        return stack.moments()
+
+    def shaped(self, values: np.ndarray) -> np.ndarray:
+        """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
+        return values[:, 0] if self.n_dimensions == 1 else values
+
+    @abstractmethod
+    def predictive(
+        self,
+        outputs: Sequence[Any],
+        likelihood: Any,
+        calibration: dict[str, Any] | None,
+        centre: np.ndarray | None = None,
+    ) -> Mixture:
+        """Predictive distribution of rows, in the units of y.
+
+        Parameters
+        ----------
+        outputs, likelihood, calibration
+            As in `Target.predictive`.
+        centre : ndarray of shape (rows, n_outputs), optional
+            Mean that calibration leaves where it is; that of the distribution by default.
+        """
+
+
+class RealNumbers(NumericTarget):
+    """Real columns with normal noise.
+
+    Parameters
+    ----------
+    n_dimensions : int
+        Of y: 1 or 2.
+    mean, scale : ndarray of shape (n_outputs,)
+        Networks are trained on ``(y - mean) / scale``.
+    heteroscedastic : bool
+        Whether the noise differs from row to row.
+    held : bool
+        Whether it does so only once the likelihood is released.
+    """
+
+    can_be_calibrated = True
+
+    def __init__(
+        self,
+        n_dimensions: int,
+        mean: np.ndarray,
+        scale: np.ndarray,
+        heteroscedastic: bool,
+        held: bool,
+    ) -> None:
+        self.n_dimensions, self.mean, self.scale = n_dimensions, mean, scale
+        self.heteroscedastic, self.held = heteroscedastic, held
+
+    def attributes(self) -> dict[str, Any]:
+        return {"n_outputs_": len(self.mean), "out_activation_": "identity"}
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        return ((y.reshape(len(y), -1) - self.mean) / self.scale).astype(np.float32)
+
+    def likelihood(self, n_members: int) -> Likelihood:
+        if self.heteroscedastic:
+            return HeteroscedasticLikelihood(n_members, len(self.mean), self.held)
+        return GaussianLikelihood(n_members, len(self.mean))
+
+    def predictive(
+        self,
+        outputs: Sequence[Any],
+        likelihood: Any,
+        calibration: dict[str, Any] | None,
+        centre: np.ndarray | None = None,
+    ) -> NormalComponents:
+        mixture = self.uncalibrated(outputs, likelihood)
+        if calibration is None:
+            return mixture
+        return mixture.scaled(np.atleast_1d(calibration["scale"]), centre)
+
+    def uncalibrated(self, outputs: Sequence[Any], likelihood: Any) -> NormalComponents:
+        """What the networks say themselves."""
+        if isinstance(outputs[0], GaussianOutputs):
+            if not self.heteroscedastic:
+                return self._of_gaussians(outputs, likelihood)
+            # A variance that follows from a Gaussian output has no such formula.
+            outputs = equally_likely_points(outputs)
+        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(outputs)]
+        means = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
+        noise = np.concatenate([part.variance.cpu().double().numpy() for part in parts])
+        return NormalMixture(means * self.scale + self.mean, noise * self.scale**2)
+
+    def _of_gaussians(
+        self, outputs: Sequence[GaussianOutputs], likelihood: GaussianLikelihood
+    ) -> NormalComponents:
+        """One Gaussian a member: its functions' mean and covariance, and its noise."""
+        means = np.stack([member.mean.cpu().double().numpy() for member in outputs])
+        noise = likelihood.variance.cpu().double().numpy() * self.scale**2
+        covariance = np.stack([member.covariance.cpu().double().numpy() for member in outputs])
+        covariance *= self.scale * self.scale[:, None]
+        means = means * self.scale + self.mean
+        if len(self.mean) > 1:
+            return CorrelatedNormalMixture(means, noise, covariance)
+        return NormalMixture(means, noise, covariance[..., 0])
+
+    def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
+        mixtures = [self.uncalibrated(part.raws, part.likelihood) for part in held_out]
+        targets = [part.rows.y.numpy() * self.scale + self.mean for part in held_out]
+        weights = [part.weight for part in held_out]
+        scale = scale_of_std(mixtures, targets, weights)
+        calibrated = [mixture.scaled(scale) for mixture in mixtures]
+        return {
+            "scale": float(scale[0]) if self.n_dimensions == 1 else scale,
+            **quality_of_mixtures("before", mixtures, targets, weights),
+            **quality_of_mixtures("after", calibrated, targets, weights),
+        }
+
+
+class Counts(NumericTarget):
+    """Columns of counts.
+
+    Parameters
+    ----------
+    n_dimensions : int
+        Of y: 1 or 2.
+    means : ndarray of shape (n_outputs,)
+        Mean counts of the training rows.
+    """
+
+    def __init__(self, n_dimensions: int, means: np.ndarray) -> None:
+        self.n_dimensions, self.means = n_dimensions, means
+
+    def attributes(self) -> dict[str, Any]:
+        return {"n_outputs_": len(self.means), "out_activation_": "exp"}
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        return y.reshape(len(y), -1).astype(np.float32)
+
+    def likelihood(self, n_members: int) -> Likelihood:
+        return PoissonLikelihood(n_members, torch.from_numpy(self.means.astype(np.float32)))
+
+    def predictive(
+        self,
+        outputs: Sequence[Any],
+        likelihood: Any,
+        calibration: dict[str, Any] | None,
+        centre: np.ndarray | None = None,
+    ) -> Mixture:
+        if isinstance(outputs[0], GaussianOutputs):
+            # A count that follows from a Gaussian output has no formula.
+            outputs = equally_likely_points(outputs)
+        parts = [likelihood.distribution(raw, member) for member, raw in enumerate(outputs)]
+        return PoissonMixture(np.concatenate([part.mean.cpu().double().numpy() for part in parts]))
+
+    # The spread of counts follows from their mean.
+    can_be_calibrated = False
+
+    def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
+        raise NotImplementedError("counts have no number that calibration chooses")
