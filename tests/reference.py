@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._estimators.answering import functions_of
+from skdropout._estimators.fitting import Fitting, describe, prepare
+from skdropout._inference.functions import reduce
 from skdropout.families import FAMILIES
 
 ESTIMATORS = [DropoutMLPClassifier, DropoutMLPRegressor]
@@ -53,6 +56,20 @@ NOISE_MODULES: dict[str, type[nn.Module]] = {
 def quick(estimator_class: type, **parameters: Any) -> Any:
     """An estimator that trains for seven epochs."""
     return estimator_class(**{"hidden_layer_sizes": (8,), **QUICK, **parameters})
+
+
+def fitting_of(model: Any, X: Any, y: Any) -> Fitting:
+    """What the model's `fit` has to train."""
+    return prepare(model, describe(model, X, y))
+
+
+def function_means(model: Any, X: np.ndarray) -> np.ndarray:
+    """What each function of a fitted regressor says: ``(rows, n_functions, n_outputs)``."""
+
+    def means(outputs: list) -> tuple[np.ndarray]:
+        return (np.moveaxis(model._predictive(outputs).means, 0, 1),)
+
+    return reduce(functions_of(model), X, means)[0]
 
 
 def target(estimator_class: type, y: np.ndarray) -> np.ndarray:

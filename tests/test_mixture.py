@@ -7,6 +7,7 @@ from sklearn.datasets import load_diabetes
 
 from skdropout import DropoutMLPRegressor
 from skdropout._predictive.normal import normal_mixture_quantiles
+from tests.reference import function_means
 
 from . import randomness
 
@@ -51,11 +52,7 @@ def test_quantiles_are_those_of_new_observations(fitted):
     """Statistical: each of the model's own functions is observed 400 times in each of 4 rows."""
     model, X, _ = fitted
     rng = np.random.default_rng(0)
-    plain = model._functions()
-    (means,) = model._reduce(
-        X[:4], plain, lambda raws: (np.moveaxis(model._mixture(raws).means, 0, 1),)
-    )
-    means = means[..., 0]
+    means = function_means(model, X[:4])[..., 0]
     noise = model.noise_std_ * rng.standard_normal((4, 100, 400))
     observations = (means[..., None] + noise).reshape(4, -1)
     quantiles = model.predict_quantiles(X[:4], [0.1, 0.5, 0.9])

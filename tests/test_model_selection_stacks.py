@@ -11,12 +11,12 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.model_selection import BatchedGridSearchCV, _stacks
 from skdropout.model_selection._search import _Batched
 from skdropout.model_selection._stacks import cut, step_bytes
-from tests.reference import quick, target
+from tests.reference import fitting_of, quick, target
 
 
 def _jobs(X, y, sizes, **parameters):
     model = quick(DropoutMLPClassifier, batch_size=16, **parameters)
-    return [model._job(X[:size], y[:size]) for size in sizes]
+    return [fitting_of(model, X[:size], y[:size]).job for size in sizes]
 
 
 def _costs(jobs, stacks):

@@ -784,10 +784,10 @@ def test_members_are_a_mixture(real_target):
     model = quick(DropoutMLPRegressor, n_members=3, inference="moments").fit(X, y)
     u = model.predict_uncertainty(X)
     mean, covariance = _closed_form(model.net_.module_, X)
-    scale = model._y_scale[0]
+    scale = model._target.scale[0]
     spread = (covariance[:, :, 0, 0].mean(0) + mean[:, :, 0].var(0)) * scale**2
     np.testing.assert_allclose(u.epistemic, spread, rtol=1e-9)
-    np.testing.assert_allclose(u.mean, mean[:, :, 0].mean(0) * scale + model._y_mean[0])
+    np.testing.assert_allclose(u.mean, mean[:, :, 0].mean(0) * scale + model._target.mean[0])
 
 
 def test_one_member_is_a_gaussian(real_target):
@@ -806,11 +806,11 @@ def test_several_outputs_are_jointly_gaussian(two_targets):
     X, y = two_targets
     model = quick(DropoutMLPRegressor, inference="moments", dropout_rate=0.5).fit(X, y)
     mean, covariance = _closed_form(model.net_.module_, X)
-    total = covariance[0] + np.diag(model.noise_std_**2 / model._y_scale**2)
-    gap = (y - model._y_mean) / model._y_scale - mean[0]
+    total = covariance[0] + np.diag(model.noise_std_**2 / model._target.scale**2)
+    gap = (y - model._target.mean) / model._target.scale - mean[0]
     squares = np.einsum("ni,nij,nj->n", gap, np.linalg.inv(total), gap)
     expected = -0.5 * (squares + np.linalg.slogdet(2 * np.pi * total)[1])
-    expected -= np.log(model._y_scale).sum()
+    expected -= np.log(model._target.scale).sum()
     np.testing.assert_allclose(model.log_prob(X, y), expected, rtol=1e-9)
 
 

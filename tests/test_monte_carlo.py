@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, Uncertainty
+from skdropout._inference.functions import Draws, reduce
 from skdropout._predictive.errors import (
     entropy_error,
     probability_error,
@@ -122,13 +123,13 @@ def test_the_errors_of_a_fitted_model_are_those_of_new_draws(two_classes, estima
     options = {} if measure is None else {"measure": measure}
 
     def both(raws):
-        uncertainty, error = model._with_error(raws, *options.values())
-        return (*uncertainty, *error)
+        predictive = model._predictive(raws)
+        return (*predictive.uncertainty(**options), *predictive.error(2, **options))
 
     def drawn(n_draws, seed):
         with torch.inference_mode():
             plain = model.net_.module_.draw(n_draws, [2 * seed, 2 * seed + 1])
-        parts = model._reduce(X[:6], plain, both)
+        parts = reduce(Draws(plain), X[:6], both)
         return flat(parts[:4]), flat(parts[4:])
 
     estimates, errors = map(

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from skdropout import DropoutMLPClassifier
 from skdropout._training.jobs import TrainedStack
 from skdropout.families import Gaussian
-from tests.reference import ESTIMATORS, NORMALIZATIONS, quick, target
+from tests.reference import ESTIMATORS, NORMALIZATIONS, fitting_of, quick, target
 
 
 @pytest.fixture(params=ESTIMATORS)
@@ -145,7 +145,7 @@ def test_a_pickle_does_not_grow_with_the_number_of_layers(estimator_class, data)
 
 def test_a_net_out_of_a_stack_has_no_moments_yet(two_classes):
     model = quick(DropoutMLPClassifier, hidden_layer_sizes=(150,) * 3)
-    trained = TrainedStack([model._job(*two_classes) for _ in range(3)])
+    trained = TrainedStack([fitting_of(model, *two_classes).job for _ in range(3)])
     size = sum(4 * parameter.numel() for parameter in trained[1].module_.parameters())
     assert len(pickle.dumps(trained[1])) < 1.4 * size
     assert len(pickle.dumps(trained)) < 3.4 * size

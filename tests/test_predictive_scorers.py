@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, metrics
 from skdropout.decision import FixedReferralClassifier, FixedReferralRegressor
-from tests.reference import quick
+from tests.reference import function_means, quick
 
 OF_REGRESSORS = [
     metrics.log_predictive_density_scorer,
@@ -58,10 +58,7 @@ def test_scores_of_the_regressor_are_the_metrics(regressor, real_target):
 
 def test_crps_of_the_regressor_is_that_of_its_own_functions(regressor, real_target):
     X, y = real_target
-    mixture = regressor._mixture
-    (means,) = regressor._reduce(
-        X, regressor._functions(), lambda raws: (np.moveaxis(mixture(raws).means, 0, 1),)
-    )
+    means = function_means(regressor, X)
     expected = metrics.crps_loss(y, means[..., 0].T, regressor.noise_std_)
     assert regressor.crps(X, y).shape == y.shape
     assert metrics.neg_crps_scorer(regressor, X, y) == pytest.approx(-expected, rel=1e-5)

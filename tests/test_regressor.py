@@ -163,6 +163,6 @@ def test_frame_columns_number_the_outputs(two_targets):
 def test_partial_fit_keeps_the_scale_of_the_first_call(real_target):
     X, y = real_target
     model = quick(DropoutMLPRegressor).partial_fit(X[:60], y[:60])
-    scale = model._y_mean.copy(), model._y_scale.copy()
+    scale = model._target.mean.copy(), model._target.scale.copy()
     model.partial_fit(X[60:], 100 * y[60:])
-    np.testing.assert_array_equal((model._y_mean, model._y_scale), scale)
+    np.testing.assert_array_equal((model._target.mean, model._target.scale), scale)

@@ -21,7 +21,7 @@ from skdropout.families import (
     VariationalGaussian,
 )
 from skdropout.families._noise import BlockNoise
-from tests.reference import NORMALIZATIONS, quick, target
+from tests.reference import NORMALIZATIONS, fitting_of, quick, target
 
 # Weights of two float32 trainings of a few dozen steps: products of a stack and of a single
 # matrix round differently in the seventh digit.
@@ -45,7 +45,7 @@ def _models(estimator_class, differences=DIFFERENCES, **parameters):
 
 def _together(models, data):
     """Nets of all models, trained as one stack."""
-    jobs = [model._job(*rows) for model, rows in zip(models, data, strict=True)]
+    jobs = [fitting_of(model, *rows).job for model, rows in zip(models, data, strict=True)]
     assert len({job.stack_key() for job in jobs}) == 1
     return train_jobs(jobs)
 
@@ -162,7 +162,7 @@ def test_an_ensemble_is_its_members_each_trained_alone(two_classes):
     options = {"learning_rate_init": 0.05, "early_stopping": True, "n_iter_no_change": 2}
     model = quick(DropoutMLPClassifier, n_members=4, **{**options, "tol": 0.01})
     whole = clone(model).fit(*two_classes)
-    job = model._job(*two_classes)
+    job = fitting_of(model, *two_classes).job
     nets = train_jobs([job.__class__(**{**vars(job), "members": (m,)}) for m in job.members])
     assert len({len(net.history) for net in nets}) > 1
     assert whole.n_iter_ == max(len(net.history) for net in nets)
@@ -263,7 +263,7 @@ def test_a_stack_that_went_through_a_pickle(two_classes, dropout, normalization,
         early_stopping=early_stopping,
     )
     X, y = two_classes
-    trained = TrainedStack([model._job(X, y.astype(float)) for model in models])
+    trained = TrainedStack([fitting_of(model, X, y.astype(float)).job for model in models])
     sent = pickle.loads(pickle.dumps(trained))
     assert len(sent) == len(trained) == len(models)
     for number, model in enumerate(models):
@@ -272,7 +272,7 @@ def test_a_stack_that_went_through_a_pickle(two_classes, dropout, normalization,
         assert here.history == there.history
         fitted = [clone(model).fit(X[:40], y[:40].astype(float)) for _ in range(2)]
         for estimator, net in zip(fitted, (here, there), strict=True):
-            estimator._accept(net, len(X))
+            estimator._receive(fitting_of(estimator, X, y.astype(float)), net, [])
             if not early_stopping:
                 estimator.partial_fit(X[:50], y[:50].astype(float))
         (here, there) = (estimator.net_ for estimator in fitted)
@@ -304,11 +304,11 @@ def test_what_cannot_share_a_stack(two_classes):
         {"dropout": "bayes_by_backprop"},
         {"dropout": BayesByBackprop(prior_std2=0.1)},
     ]
-    jobs = [model._job(X, y) for model in _models(DropoutMLPClassifier, apart)]
-    jobs.append(quick(DropoutMLPClassifier, batch_size=32)._job(X[:90], y[:90]))
+    jobs = [fitting_of(model, X, y).job for model in _models(DropoutMLPClassifier, apart)]
+    jobs.append(fitting_of(quick(DropoutMLPClassifier, batch_size=32), X[:90], y[:90]).job)
     for options in ({"normalization": "batch"}, {"solver": "sgd", "learning_rate": "invscaling"}):
         model = quick(DropoutMLPClassifier, batch_size=32, **options)
-        jobs += [model._job(X, y), model._job(X[1:], y[1:])]
+        jobs += [fitting_of(model, X, y).job, fitting_of(model, X[1:], y[1:]).job]
     keys = [job.stack_key() for job in jobs]
     assert len(set(keys)) == len(keys)
 
@@ -324,12 +324,12 @@ def test_a_network_without_noise_stands_in_a_stack_with_noise(
     solver = "sgd" if normalization == "batch" else "adam"
     options = {"dropout": dropout, "normalization": normalization, "solver": solver}
     models = _models(DropoutMLPClassifier, differences, early_stopping=early_stopping, **options)
-    jobs = [model._job(*two_classes) for model in models]
+    jobs = [fitting_of(model, *two_classes).job for model in models]
     assert [sorted(positions) for positions in positions_by_stack(jobs)] == [[0, 1, 2, 3]]
     for net, model in zip(train_jobs(jobs), models, strict=True):
         alone = clone(model).fit(*two_classes)
         stacked = clone(model).fit(*two_classes)
-        stacked._accept(net, len(jobs[0].rows))
+        stacked._receive(fitting_of(stacked, *two_classes), net, [])
         _assert_equal(net, alone.net_)
         assert net.module_.noisy == alone.net_.module_.noisy
         np.testing.assert_array_equal(stacked.dropout_rates_, alone.dropout_rates_)
@@ -340,7 +340,9 @@ def test_noise_that_is_learned_or_on_weights_is_never_none(two_classes):
     for dropout in ("concrete", "variational_gaussian", "bayes_by_backprop"):
         differences = [{"dropout_rate": 0.0}, {"dropout_rate": 0.4}]
         models = _models(DropoutMLPClassifier, differences, dropout=dropout)
-        assert len(positions_by_stack([model._job(*two_classes) for model in models])) == 2
+        assert (
+            len(positions_by_stack([fitting_of(model, *two_classes).job for model in models])) == 2
+        )
 
 
 def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):
@@ -387,7 +389,7 @@ def test_noise_in_parts_is_the_noise_of_the_block():
 def test_a_stack_larger_than_a_block_trains_in_parts(two_classes, monkeypatch):
     monkeypatch.setattr("skdropout._training.epoch._BLOCK_BYTES", 2**14)
     models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(20,))
-    jobs = [model._job(*two_classes) for model in models]
+    jobs = [fitting_of(model, *two_classes).job for model in models]
     stack = TrainedStack(jobs)
     for number, model in enumerate(models):
         _assert_equal(stack[number], _alone(model, two_classes))

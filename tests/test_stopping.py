@@ -10,6 +10,7 @@ from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._estimators.fitting import describe
 from skdropout._training.net import DropoutNet
 from skdropout._training.stopping import _SMOOTHING
 from skdropout.model_selection import BatchedGridSearchCV
@@ -108,12 +109,8 @@ def test_each_member_keeps_its_own_best_weights(two_classes):
     options = {"hidden_layer_sizes": (30,), "n_iter_no_change": 8, **STOPPING}
     model = DropoutMLPClassifier(n_members=3, **options).fit(X, y, X_val=X_val, y_val=y_val)
     best = np.max([epoch["valid_scores"] for epoch in model.net_.history], axis=0)
-    model.net_.validation = [_validation_rows(model, X_val, y_val)] * 3
+    model.net_.validation = [describe(model, X_val, y_val, again=True).rows] * 3
     np.testing.assert_allclose(model.net_.validation_scores().cpu(), best, rtol=1e-4)
-
-
-def _validation_rows(model, X, y):
-    return model._rows(X, model._encode_target(y), None)
 
 
 def test_the_held_out_part_is_not_trained_on(two_classes):

@@ -109,7 +109,7 @@ def closed_form(model: Any, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, epistemic = u.mean[:, -1], u.epistemic
     else:
         u = model.predict_uncertainty(X)
-        mean = (u.mean - model._y_mean[0]) / model._y_scale[0]
-        epistemic = u.epistemic / model._y_scale[0] ** 2
+        mean = (u.mean - model._target.mean[0]) / model._target.scale[0]
+        epistemic = u.epistemic / model._target.scale[0] ** 2
     model.set_params(inference="draws")
     return mean, epistemic

@@ -20,6 +20,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPRegressor
+from skdropout._estimators.fitting import describe, prepare
 from skdropout._training.jobs import train_jobs
 
 LEVELS = (0.5, 0.9, 0.95)
@@ -94,13 +95,13 @@ def fit_together(models: list[Any], data: list[tuple[np.ndarray, np.ndarray]]) -
 
     Each gets the networks that its own `fit` would train.
     """
-    jobs = [model._job(X, y) for model, (X, y) in zip(models, data, strict=True)]
-    parts = [model._fold_jobs(job) for model, job in zip(models, jobs, strict=True)]
-    nets = train_jobs([*jobs, *(fold for of_job in parts for fold, _ in of_job)])
-    rest = iter(nets[len(jobs) :])
-    for model, job, net, of_job in zip(models, jobs, nets, parts, strict=False):
-        model._accept(net, len(job.rows))
-        model._set_calibration(job, of_job, [next(rest) for _ in of_job])
+    fittings = [
+        prepare(model, describe(model, X, y)) for model, (X, y) in zip(models, data, strict=True)
+    ]
+    nets = iter(train_jobs([job for fitting in fittings for job in fitting.jobs]))
+    for model, fitting in zip(models, fittings, strict=True):
+        net, *folds = (next(nets) for _ in fitting.jobs)
+        model._receive(fitting, net, folds)
 
 
 def fit_and_score_together(
