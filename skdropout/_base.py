@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,10 @@ class DropoutMLP(CalibratedInFit, ABC):
     @abstractmethod
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Target as the likelihood wants it."""
+
+    @abstractmethod
+    def _decode_target(self, target: np.ndarray) -> np.ndarray:
+        """What `_encode_target` was given."""
 
     @abstractmethod
     def _make_likelihood(self) -> Likelihood:
@@ -181,6 +186,7 @@ class DropoutMLP(CalibratedInFit, ABC):
             rows = self._training_rows(X, y, sample_weight, classes, first=not again)
             if again:
                 net = copy.deepcopy(self.net_)
+                self._check_statistics(rows, net.module_.architecture.normalization)
             else:
                 net = self._make_job(rows, None, new_seed(self.random_state)).net()
             # One pass has no second half to learn in what is held constant in the first.
@@ -239,27 +245,35 @@ class DropoutMLP(CalibratedInFit, ABC):
 
     def _split(self, rows: Rows, seed: int) -> tuple[Rows, Rows]:
         """Hold out a random part for early stopping."""
+        kept = np.flatnonzero(self._kept_for_training(rows))
+        size = self.validation_fraction
+        if len(kept):
+            size = math.ceil(size * len(rows))
+        numbers = np.delete(np.arange(len(rows)), kept)
         try:
             train, held_out = train_test_split(
-                np.arange(len(rows)),
-                test_size=self.validation_fraction,
+                numbers,
+                test_size=size,
                 random_state=seed,
-                stratify=rows.y.numpy() if is_classifier(self) else None,
+                stratify=rows.y.numpy()[numbers] if is_classifier(self) else None,
             )
         except ValueError as error:
             raise ValueError(
                 f"{type(self).__name__}: cannot hold out validation_fraction="
-                f"{self.validation_fraction} of {len(rows)} rows for early stopping: {error}"
+                f"{self.validation_fraction} of {len(rows)} rows for early stopping: "
+                f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or validation rows of your own "
+                "(X_val, y_val), or set early_stopping=False"
             ) from error
-        return rows.part(torch.from_numpy(train)), rows.part(torch.from_numpy(held_out))
+        train = torch.from_numpy(np.concatenate([train, kept]))
+        return rows.part(train), rows.part(torch.from_numpy(held_out))
+
+    def _kept_for_training(self, rows: Rows) -> np.ndarray:
+        """Which rows no part is held out of: ``(rows,)``, bool."""
+        return np.zeros(len(rows), dtype=bool)
 
     def _make_job(self, rows: Rows, validation: Rows | None, seed: int, quiet: bool = False) -> Job:
         """A job over rows; a quiet one neither warns nor calls the user back."""
-        name = type(self).__name__
-        if self.normalization == "batch" and len(rows) < 2:
-            raise ValueError(
-                f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
-            )
+        self._check_statistics(rows, self.normalization)
         hidden, likelihood = self._hidden_widths(), self._make_likelihood()
         widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
         seeds = np.random.SeedSequence(seed).generate_state(self.n_members)
@@ -267,7 +281,7 @@ class DropoutMLP(CalibratedInFit, ABC):
         options = {option: getattr(self, option) for option in Plan.__dataclass_fields__}
         options["batch_size"] = self._batch_size(len(rows), quiet)
         n_weights = self.n_members * sum(a * b for a, b in itertools.pairwise(widths))
-        device = resolve_device(self.device, n_weights * options["batch_size"], name)
+        device = resolve_device(self.device, n_weights * options["batch_size"], type(self).__name__)
         return Job(
             architecture=Architecture(widths, self.activation, self.normalization),
             members=tuple(Member(int(seed), self._family(), rates) for seed in seeds),
@@ -277,12 +291,31 @@ class DropoutMLP(CalibratedInFit, ABC):
             validation=validation,
             n_validation_draws=min(fixed_draws(self.n_draws), _VALIDATION_DRAWS),
             max_iter=self.max_iter,
-            callbacks=tuple(self._all_callbacks(quiet)),
+            callbacks=tuple(self._all_callbacks(validation is not None, quiet)),
             device=str(device),
+            verbose=0 if quiet else int(self.verbose),
         )
+
+    def _in_training(self, net: DropoutNet) -> DropoutMLP:
+        """An estimator that predicts with a net in training, for callbacks that score it."""
+        model = copy.copy(self)
+        model.net_, model.calibration_ = net, None
+        return model
+
+    def _as_given(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs and targets as the methods take them."""
+        return rows.x.cpu().numpy(), self._decode_target(rows.y.cpu().numpy())
+
+    def _check_statistics(self, rows: Rows, normalization: str | None) -> None:
+        if normalization == "batch" and len(rows) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: normalization='batch' needs at least 2 rows to train on, "
+                f"got n_samples = {len(rows)}"
+            )
 
     def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
         n_before = len(net.history) if net.initialized_ else 0
+        net.model_ = self._in_training(net)
         try:
             train_net(net, rows, epochs)
             for failure in net.failures_.values():

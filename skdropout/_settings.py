@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 
 import numpy as np
 from sklearn.base import clone
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PrintLog
 
+from ._callbacks import Training, adapted
 from ._parameters import Parameters
 from .families import FAMILIES, Family, Noiseless
 from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
@@ -56,43 +56,57 @@ class Settings(Parameters):
     def _batch_size(self, n_rows: int, quiet: bool = False) -> int:
         if isinstance(self.batch_size, str):
             return self._auto_batch_size(n_rows)
-        if self.batch_size > n_rows and not quiet:
+        smallest = 2 if self.normalization == "batch" else 1
+        complaint = None
+        if self.batch_size > n_rows:
+            complaint = f"is larger than the {n_rows} training rows and is clipped to them"
+        elif self.batch_size < smallest:
+            complaint = f"is raised to {smallest}: normalization='batch' needs batches of at least"
+            complaint += f" {smallest} rows"
+        if complaint and not quiet:
             warnings.warn(
-                f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
-                f"{n_rows} training rows and is clipped to them",
-                stacklevel=4,
+                f"{type(self).__name__}: batch_size={self.batch_size} {complaint}", stacklevel=5
             )
-        return min(self.batch_size, n_rows)
+        return max(min(self.batch_size, n_rows), smallest)
 
     @staticmethod
     def _auto_batch_size(n_rows: int) -> int:
         return min(200, n_rows)
 
-    def _all_callbacks(self, quiet: bool = False) -> list:
+    def _all_callbacks(self, watched: bool, quiet: bool = False) -> list:
         """Our callbacks and the user's, stopping last so that all see the last epoch.
 
         Parameters
         ----------
+        watched : bool
+            Whether there are rows for early stopping.
         quiet : bool
             Without the user's, and nothing printed.
         """
         return [
             *self._own_callbacks(quiet),
-            *([] if quiet else self._users_callbacks()),
+            *([] if quiet else self._users_callbacks(watched)),
             ("stop", StopWhenConverged()),
         ]
 
-    def _users_callbacks(self) -> list:
-        for entry in self.callbacks or ():
-            callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-            kind = callback if isinstance(callback, type) else type(callback)
+    def _callback_classes(self) -> list[type]:
+        callbacks = [
+            entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+            for entry in self.callbacks or ()
+        ]
+        return [
+            callback if isinstance(callback, type) else type(callback) for callback in callbacks
+        ]
+
+    def _users_callbacks(self, watched: bool) -> list:
+        for kind in self._callback_classes():
             if not issubclass(kind, Callback):
                 raise ValueError(
                     f"{type(self).__name__}: callbacks must be a list of skorch callbacks or of "
                     f"pairs (name, callback), got {self.callbacks!r}"
                 )
-        # Copies: callbacks keep state, and fit does not change its parameters.
-        return copy.deepcopy(list(self.callbacks or ()))
+        training = Training(watched, self.n_members)
+        return adapted(self.callbacks or (), type(self).__name__, training)
 
     def _own_callbacks(self, quiet: bool) -> list:
         adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
@@ -103,6 +117,7 @@ class Settings(Parameters):
         callbacks: list = [("stopping", stopping)]
         if self.solver == "sgd" and self.learning_rate == "invscaling":
             callbacks.append(("inverse_scaling", InverseScaling(self.power_t)))
-        if self.verbose and not quiet:
+        table = any(issubclass(kind, PrintLog) for kind in self._callback_classes())
+        if self.verbose and not quiet and not table:
             callbacks.append(("epoch_line", EpochLine()))
         return callbacks

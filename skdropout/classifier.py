@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar
@@ -21,6 +23,10 @@ from .gaussian_outputs import GaussianOutputs
 from .likelihood import BinaryLikelihood, CategoricalLikelihood, Likelihood
 from .network import Stack
 from .plain import MomentStack
+from .rows import Rows
+
+# Classes that a warning names.
+_MOST_NAMED = 10
 
 
 @dataclass(eq=False, repr=False)
@@ -309,6 +315,28 @@ class DropoutMLPClassifier(ClassifierMixin, ClassProbabilities):
             )
         index = np.searchsorted(self.classes_, y)
         return index.astype(np.float32 if len(self.classes_) == 2 else np.int64)
+
+    def _decode_target(self, target: np.ndarray) -> np.ndarray:
+        return self.classes_[target.astype(int)]
+
+    def _kept_for_training(self, rows: Rows) -> np.ndarray:
+        # Held out rows of the frequent classes only, where there are not enough for all.
+        y = rows.y.numpy().astype(int)
+        counts = np.bincount(y, minlength=len(self.classes_))
+        n_served = max(2, math.ceil(self.validation_fraction * len(rows)))
+        rare = counts < 2
+        rare[np.argsort(-counts, kind="stable")[n_served:]] = True
+        if not rare[y].any() or rare.all():
+            return np.zeros(len(y), dtype=bool)
+        some = [f"{self.classes_[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
+        more = f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else ""
+        warnings.warn(
+            f"{type(self).__name__}: no rows are held out for early stopping of the classes that "
+            f"have too few of them (in brackets): {', '.join(some[:_MOST_NAMED])}{more}; they are "
+            "all trained on",
+            stacklevel=5,
+        )
+        return rare[y]
 
     def _make_likelihood(self) -> Likelihood:
         if len(self.classes_) == 2:

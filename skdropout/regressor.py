@@ -372,6 +372,10 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         columns = y.reshape(len(y), -1)
         return ((columns - self._y_mean) / self._y_scale).astype(np.float32)
 
+    def _decode_target(self, target: np.ndarray) -> np.ndarray:
+        columns = target * self._y_scale + self._y_mean
+        return columns[:, 0] if self._y_ndim == 1 else columns
+
     def _make_likelihood(self) -> Likelihood:
         if self.loss == "poisson":
             means = torch.from_numpy(self._mean_count.astype(np.float32))

@@ -52,7 +52,7 @@ FLOORS = [
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
     {"steps", "validation"},
     {"training"},
-    {"stopping", "stacking"},
+    {"stopping", "stacking", "_callbacks"},
     {"_settings"},
     {"_prediction"},
     {"_trained"},

@@ -106,9 +106,12 @@ class Preparation:
         job = self._shared(self._job(network, call, parameters), split)
         # Lines of many networks at once would tell nobody anything; the search has a bar.
         quiet = tuple(pair for pair in job.callbacks if pair[0] != "epoch_line")
-        job = replace(job, callbacks=quiet)
+        job = replace(job, callbacks=quiet, verbose=0)
         parts = [(self._shared(part, split), rows) for part, rows in network._fold_jobs(job)]
-        return Prepared(estimator, network, job, parts, time.perf_counter() - start)
+        prepared = Prepared(estimator, network, job, parts, time.perf_counter() - start)
+        # A family of the user's may fail here; then it is this candidate's fault alone.
+        hash(tuple(job.stack_key() for job in prepared.jobs))
+        return prepared
 
     def _job(self, network: DropoutMLP, call: _Call, parameters: dict[str, Any]) -> Job:
         """The network's job. Data are described once for all candidates that see them alike."""
