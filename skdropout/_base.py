@@ -261,8 +261,8 @@ class DropoutMLP(CalibratedInFit, ABC):
             raise ValueError(
                 f"{type(self).__name__}: cannot hold out validation_fraction="
                 f"{self.validation_fraction} of {len(rows)} rows for early stopping: "
-                f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or validation rows of your own "
-                "(X_val, y_val), or set early_stopping=False"
+                f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or "
+                "validation rows of your own (X_val, y_val), or set early_stopping=False"
             ) from error
         train = torch.from_numpy(np.concatenate([train, kept]))
         return rows.part(train), rows.part(torch.from_numpy(held_out))

@@ -50,7 +50,7 @@ _FILES = (
     "fitted one, early_stopping=True keeps the best weights, and warm_start=True or partial_fit "
     "trains on"
 )
-_FROZEN = "the optimizer moves all parameters as one vector and cannot leave some of them as they are"
+_FROZEN = "the optimizer moves all parameters as one vector and cannot leave some of them out"
 _REFUSALS = (
     _Refusal((skorch.Checkpoint, skorch.TrainEndCheckpoint, skorch.LoadInitState), _FILES),
     _Refusal((skorch.Freezer, skorch.Unfreezer), _FROZEN),

@@ -171,7 +171,7 @@ def test_scores_of_epochs_are_those_of_the_model(two_classes):
     assert epoch["roc_auc"] == pytest.approx(roc_auc_score(y, proba[:, 1]))
     assert epoch["accuracy"] == accuracy_score(y, model.classes_[proba.argmax(1)])
     assert epoch["neg_log_loss"] == pytest.approx(-log_loss(y, proba))
-    assert [row["roc_auc_best"] for row in model.net_.history][0] is True
+    assert model.net_.history[0, "roc_auc_best"] is True
 
 
 def test_scores_of_held_out_rows(two_classes):
