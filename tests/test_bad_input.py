@@ -262,8 +262,12 @@ def test_batch_statistics_need_two_rows(two_classes):
 
 
 def test_a_batch_size_beyond_the_rows_is_clipped_with_a_warning(estimator_class, data):
-    with pytest.warns(UserWarning, match="batch_size=500 is larger than the 120 training rows"):
-        quick(estimator_class, batch_size=500).fit(*data)
+    message = "batch_size=500 is larger than the 120 training rows"
+    for method in ("fit", "partial_fit"):
+        fit = getattr(quick(estimator_class, batch_size=500), method)
+        with pytest.warns(UserWarning, match=message) as records:
+            fit(*data)
+        assert [record.filename for record in records] == [__file__]
 
 
 # ---- validation data ---------------------------------------------------------------------------
@@ -301,9 +305,21 @@ def test_unknown_labels_in_the_validation_data(two_classes):
 
 def test_too_few_rows_to_hold_some_out(two_classes):
     X, y = two_classes
-    rows = [*np.flatnonzero(y == 0)[:5], np.flatnonzero(y == 1)[0]]
-    with pytest.raises(ValueError, match=r"cannot hold out validation_fraction=0\.1 of 6 rows"):
-        quick(DropoutMLPClassifier, early_stopping=True).fit(X[rows], y[rows])
+    rows = [*np.flatnonzero(y == 0)[:5], *np.flatnonzero(y == 1)[:4]]
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    message = r"cannot hold out validation_fraction=0\.1 of 9 rows .*X_val, y_val.*=False"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X[rows], y[rows])
+    with pytest.raises(ValueError, match=r"least populated class.*or set early_stopping=False"):
+        model.fit(X[:9], np.arange(9))
+    assert not hasattr(model, "net_")
+
+
+def test_too_few_rows_to_hold_some_out_of_a_regressor(real_target):
+    X, y = real_target
+    model = quick(DropoutMLPRegressor, early_stopping=True, validation_fraction=0.9)
+    with pytest.raises(ValueError, match=r"train set will be empty.*or set early_stopping=False"):
+        model.fit(X[:3], y[:3])
 
 
 def test_partial_fit_has_no_early_stopping(estimator_class, data):

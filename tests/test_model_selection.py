@@ -34,7 +34,7 @@ from skdropout._training.jobs import TrainedStack
 from skdropout._training.net import DropoutNet
 from skdropout.decision import TunedReferralClassifierCV
 from skdropout.displays import DropoutRateDisplay
-from skdropout.families import BayesByBackprop
+from skdropout.families import BayesByBackprop, Bernoulli, BernoulliLinear
 from skdropout.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
 from tests.reference import quick
 
@@ -449,6 +449,68 @@ def test_a_candidate_that_diverges(real_target):
     with pytest.warns(FitFailedWarning, match="training diverged.*learning_rate_init=1e"):
         ours, _ = both(model, grid, *real_target, error_score=-7.0)
     np.testing.assert_array_equal(ours.cv_results_["split0_test_score"][1], -7.0)
+
+
+class FailsAtThirty(BernoulliLinear):
+    """Somebody's own layer, which cannot be trained with one of the rates."""
+
+    def masks(self, *args, **kwargs):
+        if (abs(self.rates - 0.3) < 1e-3).any():
+            raise RuntimeError("no masks at a rate of 0.3")
+        return super().masks(*args, **kwargs)
+
+
+class SomeonesFamily(Bernoulli):
+    layer = FailsAtThirty
+
+
+class NoKey(Bernoulli):
+    def stack_key(self):
+        raise RuntimeError("no key")
+
+
+def test_a_candidate_that_fails_in_training_does_not_end_the_search(two_classes, capsys):
+    model = quick(DropoutMLPClassifier, dropout=SomeonesFamily())
+    with (
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+        pytest.warns(FitFailedWarning, match=r"3 fits failed(.|\n)*no masks at a rate of 0\.3"),
+    ):
+        ours, _ = both(model, {"dropout_rate": RATES}, *two_classes, verbose=1, refit=False)
+    assert np.isnan(ours.cv_results_["mean_test_score"]).tolist() == [False, True, False]
+    assert "9 of 9 fits are made one by one: their stack failed" in capsys.readouterr().out
+
+
+def test_a_family_that_no_stack_can_take_is_fitted_alone(two_classes, capsys):
+    grid = {"dropout": ["bernoulli", NoKey()]}
+    scores = [
+        search_class(quick(DropoutMLPClassifier), grid, cv=3, verbose=1, refit=False)
+        .fit(*two_classes)
+        .cv_results_["mean_test_score"]
+        for search_class in (GridSearchCV, BatchedGridSearchCV)
+    ]
+    np.testing.assert_allclose(*scores, **TOLERANCE)
+    assert "3 of 6 fits are made one by one: it cannot be fitted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(61, 20), (62, 5), (60, 39), (41, 1)])
+def test_folds_with_a_row_too_many_for_batch_normalization(two_classes, n_rows, batch_size):
+    X, y = (values[:n_rows] for values in two_classes)
+    # Not Adam: a bias before batch statistics has no gradient but for rounding, which Adam makes
+    # as large as any other.
+    model = quick(DropoutMLPClassifier, normalization="batch", solver="sgd")
+    model.set_params(batch_size=max(batch_size, 2))
+    both(model, {"dropout_rate": RATES}, X, y, scoring="neg_log_loss", error_score="raise")
+    if batch_size == 1:
+        with pytest.warns(UserWarning, match="batch_size=1 is raised to 2"):
+            both(model, {"batch_size": [1, 2]}, X, y, error_score="raise")
+
+
+def test_a_fold_with_a_class_of_one_row(two_classes):
+    X, y = two_classes
+    y = np.where(np.arange(len(y)) == 7, 2, y)
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    with pytest.warns(UserWarning, match=r"no rows are held out .* 2 \(1\); they are all"):
+        both(model, {"dropout_rate": RATES}, X, y, cv=KFold(3), error_score="raise")
 
 
 def test_a_fold_with_one_class(two_classes):

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_classification
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdropout import DropoutMLPClassifier
 from skdropout._networks.normalization import BatchNorm, LayerNorm
 from skdropout.families import PlainLinear
-from tests.reference import quick, raw_outputs, sigmoid, twin
+from tests.reference import ESTIMATORS, quick, raw_outputs, sigmoid, target, twin
 
 
 def _randomized(norm):
@@ -87,7 +89,92 @@ def test_prediction_leaves_the_statistics_alone(two_classes):
     assert torch.equal(norm.variance, before[1])
 
 
-def test_a_last_batch_of_one_row_is_left_out_of_batch_statistics(two_classes):
+# ---- numbers of rows ---------------------------------------------------------------------------
+
+
+class BatchSizes(Callback):
+    """Keeps the sizes of the batches, since `net_` holds a copy of it."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.sizes_ = []
+
+    def on_batch_end(self, net, batch=None, **kwargs):
+        self.sizes_.append(batch[1].shape[1])
+
+
+def _sizes(model):
+    """Of the batches of the first epoch, for each row once."""
+    sizes = dict(model.net_.callbacks_)["BatchSizes"].sizes_
+    return sizes[: len(sizes) // model.n_iter_]
+
+
+# One hidden layer of 1,400 units is a block for each batch, one of 8 many batches for a block.
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "n_rows", "expected"),
+    [
+        ((1400,), "auto", 201, [201]),
+        ((1400,), 20, 41, [20, 21]),
+        ((8,), 7, 50, [7] * 6 + [8]),
+        ((8,), 7, 51, [7] * 7 + [2]),
+        ((8,), 2, 5, [2, 3]),
+        ((8,), 50, 51, [51]),
+    ],
+)
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_a_row_that_would_be_alone_joins_the_batch_before_it(
+    estimator_class, widths, batch_size, n_rows, expected
+):
+    X, y = make_classification(n_rows, 5, random_state=0)
+    model = quick(estimator_class, hidden_layer_sizes=widths, batch_size=batch_size)
+    model.set_params(normalization="batch", callbacks=[BatchSizes()], max_iter=20)
+    model.fit(X, target(estimator_class, y))
+    if batch_size != "auto" or estimator_class is DropoutMLPClassifier:
+        assert _sizes(model) == expected
+    assert min(_sizes(model)) >= 2
+    assert sum(_sizes(model)) == n_rows
+
+
+@pytest.mark.parametrize("dropout", [None, "bernoulli", "variational"])
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_a_batch_and_a_row_are_one_batch(two_classes, estimator_class, dropout):
     X, y = two_classes
-    model = quick(DropoutMLPClassifier, normalization="batch", batch_size=7).fit(X[:50], y[:50])
-    assert np.isfinite(model.predict_proba(X)).all()
+    y = target(estimator_class, y)
+    models = [
+        quick(estimator_class, normalization="batch", dropout=dropout, batch_size=size)
+        for size in (50, 51)
+    ]
+    one, other = (model.fit(X[:51], y[:51]).net_.module_.state_dict() for model in models)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("n_rows", [3201, 4001])
+def test_a_row_that_would_be_alone_in_a_block(n_rows):
+    X, y = make_classification(n_rows, 5, random_state=0)
+    model = quick(DropoutMLPClassifier, hidden_layer_sizes=(100,), normalization="batch")
+    model.fit(X, y)
+    assert model.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_batches_of_one_row_become_batches_of_two(two_classes, estimator_class):
+    X, y = two_classes
+    y = target(estimator_class, y)
+    model = quick(estimator_class, normalization="batch", batch_size=1, callbacks=[BatchSizes()])
+    with pytest.warns(UserWarning, match=r"batch_size=1 is raised to 2: normalization='batch'"):
+        model.fit(X[:9], y[:9])
+    assert _sizes(model) == [2, 2, 2, 3]
+    expected = quick(estimator_class, normalization="batch", batch_size=2).fit(X[:9], y[:9])
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_one_row_is_no_batch_for_a_later_partial_fit(two_classes, estimator_class):
+    X, y = two_classes
+    y = target(estimator_class, y)
+    model = quick(estimator_class, normalization="batch").fit(X, y)
+    before, expected = dict(vars(model)), model.predict(X)
+    with pytest.raises(ValueError, match=r"normalization='batch' needs at least 2 rows.* = 1"):
+        model.partial_fit(X[:1], y[:1])
+    assert vars(model) == before
+    np.testing.assert_array_equal(model.predict(X), expected)
+    assert model.partial_fit(X[:2], y[:2]).n_iter_ == 8

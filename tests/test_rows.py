@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skdropout._training.rows import Blocks, Rows, join_rows
+from skdropout._training.rows import Blocks, Rows, join_rows, part_sizes
 from skdropout.families import NoiseSource
 
 CPU = torch.device("cpu")
@@ -46,6 +46,36 @@ def test_the_order_does_not_depend_on_the_block_size():
         torch.cat(list(Blocks(_rows(50), size, NoiseSource([0], CPU))), 1) for size in (7, 50)
     ]
     assert torch.equal(*orders)
+
+
+@pytest.mark.parametrize("smallest", [1, 2])
+def test_every_row_is_in_one_batch_and_no_batch_is_too_small(smallest):
+    for n_rows in range(smallest, 60):
+        for size in range(smallest, 25):
+            sizes = part_sizes(n_rows, size, smallest)
+            assert sum(sizes) == n_rows
+            assert min(sizes) >= smallest
+            # As small as the rule allows: only a rest that is too small makes a part larger.
+            assert set(sizes[:-1]) <= {size}
+            assert sizes[-1] < size + smallest
+            if smallest == 1 or n_rows % size != 1:
+                assert sizes == [len(part) for part in torch.arange(n_rows).split(size)]
+
+
+@pytest.mark.parametrize("order", [None, NoiseSource([0, 5], CPU)])
+def test_blocks_and_their_batches_leave_no_row_alone(order):
+    for n_rows in range(2, 40):
+        for size in range(2, 9):
+            for per_block in (1, 2, 5):
+                blocks = Blocks(_rows(n_rows), per_block * size, order, smallest=2)
+                starts, parts = [], []
+                for block in blocks:
+                    starts.append(blocks.start)
+                    parts.append(block)
+                    assert min(part_sizes(block.shape[1], size, 2)) >= 2
+                numbers = torch.cat(parts, 1)
+                assert (numbers.sort().values == torch.arange(n_rows)).all()
+                assert starts == [sum(p.shape[1] for p in parts[:k]) for k in range(len(parts))]
 
 
 def test_rows_without_weights():

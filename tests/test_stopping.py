@@ -11,10 +11,11 @@ from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators.fitting import describe
+from skdropout._support.random import new_seed
 from skdropout._training.net import DropoutNet
 from skdropout._training.stopping import _SMOOTHING
 from skdropout.model_selection import BatchedGridSearchCV
-from tests.reference import ESTIMATORS, quick, target
+from tests.reference import ESTIMATORS, fitting_of, quick, target
 
 STOPPING = {
     "early_stopping": True,
@@ -180,6 +181,66 @@ def test_silence_is_the_default(two_classes, capsys):
     X, y = two_classes
     quick(DropoutMLPClassifier).fit(X, y)
     assert capsys.readouterr() == ("", "")
+
+
+# ---- classes with few rows ---------------------------------------------------------------------
+
+
+def _held_out(model, X, y):
+    """Labels of the rows that are trained on, and of those held out."""
+    fitting = fitting_of(model, X, y)
+    parts = fitting.job.rows, fitting.job.validation
+    return (fitting.described.target.decode(part.y.numpy()) for part in parts)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_class_of_one_row_is_trained_on(three_classes, weighted):
+    X, y = three_classes
+    y = np.array(["ill", "well", "unclear"])[y]
+    y[8] = "lost"
+    model = quick(DropoutMLPClassifier, early_stopping=True, calibrate=True, n_members=2)
+    message = r"no rows are held out for early stopping of .*: lost \(1\); they are all trained on"
+    weight = np.arange(1.0, 1 + len(y)) if weighted else None
+    with pytest.warns(UserWarning, match=message) as records:
+        model.fit(X, y, weight)
+    assert [record.filename for record in records] == [__file__]
+    assert model.predict_proba(X).shape == (len(X), 4)
+    with pytest.warns(UserWarning, match=message):
+        trained, held_out = _held_out(model, X, y)
+    assert len(held_out) == 15
+    assert sorted([*trained, *held_out]) == sorted(y)
+    assert "lost" in trained
+    assert set(held_out) == {"ill", "well", "unclear"}
+
+
+def test_more_classes_than_rows_to_hold_out(three_classes):
+    X, _ = three_classes
+    y = np.concatenate([np.zeros(60), np.ones(50), np.repeat(np.arange(2, 22), 2)]).astype(int)
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    with pytest.warns(UserWarning, match=r": 15 \(2\), 16 \(2\),.* 21 \(2\); they"):
+        trained, held_out = _held_out(model, X, y)
+    assert sorted([*trained, *held_out]) == sorted(y)
+    assert set(trained) == set(range(22))
+    assert len(held_out) == 15
+    assert {0, 1} < set(held_out) <= set(range(15))
+
+
+def test_a_warning_names_ten_classes(three_classes):
+    X, _ = three_classes
+    y = np.where(np.arange(150) < 20, 100 + np.arange(150), np.arange(150) % 2)
+    with pytest.warns(UserWarning, match=r"109 \(1\) and 10 more; they"):
+        quick(DropoutMLPClassifier, early_stopping=True).fit(X, y)
+
+
+def test_classes_that_can_be_held_out_are_held_out_as_ever(three_classes):
+    X, y = three_classes
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    trained, held_out = _held_out(model, X, y)
+    numbers = train_test_split(
+        np.arange(150), test_size=0.1, random_state=new_seed(model.random_state), stratify=y
+    )
+    np.testing.assert_array_equal(trained, y[numbers[0]])
+    np.testing.assert_array_equal(held_out, y[numbers[1]])
 
 
 # ---- Ctrl-C ----------------------------------------------------------------------------------

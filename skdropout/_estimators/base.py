@@ -29,7 +29,7 @@ from .answering import check_error, functions_of
 from .calibration import calibrated, train_folds
 from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
 from .parameters import Parameters
-from .recipe import make_job
+from .recipe import check_statistics, make_job
 from .report import complaints, divergence, fitted_attributes, sparsity
 from .targets import Target
 
@@ -117,7 +117,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             given = validation_rows(self, described, X_val, y_val, sample_weight_val)
             fitting = prepare(self, described, given)
             going_on = copy.deepcopy((self.net_.module_, self.net_.criterion_)) if again else ()
-            net = self._trained(fitting.job.net(*going_on), fitting.job.rows, self.max_iter)
+            net = fitting.job.net(*going_on)
+            self._train(net, described, fitting.job.rows, self.max_iter)
             return self._receive(fitting, net, train_folds(self, fitting, net))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
@@ -134,23 +135,32 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             rows = described.rows
             if again:
                 net = copy.deepcopy(self.net_)
+                check_statistics(self, rows, net.module_.architecture.normalization)
             else:
                 likelihood = described.target.likelihood(self.n_members)
                 net = make_job(self, likelihood, rows, None, new_seed(self.random_state)).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0
-            self._take(described, self._trained(net, rows, epochs=1), n_before)
+            self._train(net, described, rows, 1)
+            self._take(described, net, n_before)
         return self
 
-    def _trained(self, net: DropoutNet, rows: Rows, epochs: int) -> DropoutNet:
+    def _train(self, net: DropoutNet, described: Described, rows: Rows, epochs: int) -> None:
+        net.model_ = self._in_training(net, described)
         try:
             train_net(net, rows, epochs)
             for failure in net.failures_.values():
                 raise NonFiniteLossError(failure)
         except NonFiniteLossError as error:
             raise divergence(self, error, rows) from error
-        return net
+
+    def _in_training(self, net: DropoutNet, described: Described) -> DropoutMLP:
+        """An estimator that predicts with a net in training, for callbacks that score it."""
+        model = copy.copy(self)
+        model.__dict__.update(described.attributes())
+        model.net_, model.calibration_ = net, None
+        return model
 
     def _receive(self, fitting: Fitting, net: Any, fold_nets: list | None) -> Any:
         """Take what was trained, and set everything that follows from it.
@@ -184,12 +194,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         seen: int = getattr(self, "t_", 0) if n_before else 0
         for name in COLUMN_ATTRIBUTES:
             self.__dict__.pop(name, None)
-        self.__dict__.update(
-            described.inputs
-            | {"_target": described.target}
-            | described.target.attributes()
-            | fitted_attributes(net, self.early_stopping)
-        )
+        self.__dict__.update(described.attributes())
+        self.__dict__.update(fitted_attributes(net, self.early_stopping))
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         if not n_before:
             self.calibration_ = None

@@ -128,7 +128,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
     callbacks : list of skorch callbacks or None, default=None
-        For people who know skorch. Copies of them take part in the training.
+        For people who know skorch. Copies of them take part in the training. Which work, and how,
+        is in docs/callbacks.md.
     class_weight : dict, "balanced" or None, default=None
         Factor on the loss of each class's rows. "balanced" weighs classes by the inverse of how
         often they occur.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,10 @@ class Described:
     target: Target
     rows: Rows = field(repr=False)
     parts: dict[tuple[int, float], tuple[Rows, Rows]] = field(default_factory=dict, repr=False)
+
+    def attributes(self) -> dict[str, Any]:
+        """What an estimator that takes the data has: inputs, target and what follows from it."""
+        return self.inputs | {"_target": self.target} | self.target.attributes()
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def validation_rows(
             f"{name}.fit: X_val and y_val are for early stopping, but early_stopping=False"
         )
     probe = copy.copy(estimator)
-    probe.__dict__.update(described.inputs | described.target.attributes())
+    probe.__dict__.update(described.attributes())
     X, y = probe._check_xy(X, y, reset=False)
     return _to_rows(X, described.target.encode(y), _checked_weight(sample_weight, X), name)
 
@@ -162,8 +167,8 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
     if validation is None and estimator.early_stopping:
         share = estimator.validation_fraction
         if (seed, share) not in described.parts:
-            strata, name = target.strata(rows.y.numpy()), type(estimator).__name__
-            described.parts[seed, share] = _split(rows, strata, share, seed, name)
+            name = type(estimator).__name__
+            described.parts[seed, share] = _split(rows, target, share, seed, name)
         rows, validation = described.parts[seed, share]
     likelihood = target.likelihood(estimator.n_members)
     job = make_job(estimator, likelihood, rows, validation, seed)
@@ -208,9 +213,7 @@ def _checked_weight(weight: Any, X: np.ndarray) -> np.ndarray | None:
     return check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def _split(
-    rows: Rows, strata: np.ndarray | None, share: float, seed: int, caller: str
-) -> tuple[Rows, Rows]:
+def _split(rows: Rows, target: Target, share: float, seed: int, caller: str) -> tuple[Rows, Rows]:
     """Hold out a random part for early stopping.
 
     Raises
@@ -218,13 +221,22 @@ def _split(
     ValueError
         If there are too few rows.
     """
+    encoded = rows.y.numpy()
+    strata, kept = target.strata(encoded), np.flatnonzero(target.kept_for_training(encoded, share))
+    numbers = np.delete(np.arange(len(rows)), kept)
     try:
         train, held_out = train_test_split(
-            np.arange(len(rows)), test_size=share, random_state=seed, stratify=strata
+            numbers,
+            test_size=math.ceil(share * len(rows)) if len(kept) else share,
+            random_state=seed,
+            stratify=None if strata is None else strata[numbers],
         )
     except ValueError as error:
         raise ValueError(
             f"{caller}: cannot hold out validation_fraction="
-            f"{share} of {len(rows)} rows for early stopping: {error}"
+            f"{share} of {len(rows)} rows for early stopping: "
+            f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or "
+            "validation rows of your own (X_val, y_val), or set early_stopping=False"
         ) from error
+    train = np.concatenate([train, kept])
     return rows.part(torch.from_numpy(train)), rows.part(torch.from_numpy(held_out))

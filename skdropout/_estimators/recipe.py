@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import warnings
 
 import numpy as np
 from sklearn.base import clone
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PrintLog
 
 from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
 from .._predictive.needed_draws import fixed_draws
 from .._support.device import resolve_device
+from .._training.callbacks import Training, adapted
 from .._training.epoch import Plan
 from .._training.jobs import Job
 from .._training.rows import Rows
@@ -51,11 +51,7 @@ def make_job(
     ValueError
         For a parameter out of range.
     """
-    name = type(given).__name__
-    if given.normalization == "batch" and len(rows) < 2:
-        raise ValueError(
-            f"{name}: normalization='batch' needs at least 2 rows, got n_samples = {len(rows)}"
-        )
+    check_statistics(given, rows, given.normalization)
     hidden = hidden_widths(given)
     widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
     seeds = np.random.SeedSequence(seed).generate_state(given.n_members)
@@ -63,7 +59,7 @@ def make_job(
     options = {option: getattr(given, option) for option in Plan.__dataclass_fields__}
     options["batch_size"] = batch_size(given, len(rows), quiet)
     n_weights = given.n_members * sum(a * b for a, b in itertools.pairwise(widths))
-    device = resolve_device(given.device, n_weights * options["batch_size"], name)
+    device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
     return Job(
         architecture=Architecture(widths, given.activation, given.normalization),
         members=tuple(Member(int(seed), family(given), member_rates) for seed in seeds),
@@ -73,9 +69,19 @@ def make_job(
         validation=validation,
         n_validation_draws=min(fixed_draws(given.n_draws), _VALIDATION_DRAWS),
         max_iter=given.max_iter,
-        callbacks=tuple(all_callbacks(given, quiet)),
+        callbacks=tuple(all_callbacks(given, validation is not None, quiet)),
         device=str(device),
+        verbose=0 if quiet else int(given.verbose),
     )
+
+
+def check_statistics(given: Parameters, rows: Rows, normalization: str | None) -> None:
+    """Raise if there are too few rows for the statistics of a batch."""
+    if normalization == "batch" and len(rows) < 2:
+        raise ValueError(
+            f"{type(given).__name__}: normalization='batch' needs at least 2 rows to train on, "
+            f"got n_samples = {len(rows)}"
+        )
 
 
 def hidden_widths(given: Parameters) -> tuple[int, ...]:
@@ -117,42 +123,55 @@ def batch_size(given: Parameters, n_rows: int, quiet: bool) -> int:
     """Rows per step of the optimizer."""
     if isinstance(given.batch_size, str):
         return given._auto_batch_size(n_rows)
-    if given.batch_size > n_rows and not quiet:
+    smallest = 2 if given.normalization == "batch" else 1
+    complaint = None
+    if given.batch_size > n_rows:
+        complaint = f"is larger than the {n_rows} training rows and is clipped to them"
+    elif given.batch_size < smallest:
+        complaint = f"is raised to {smallest}: normalization='batch' needs batches of at least"
+        complaint += f" {smallest} rows"
+    if complaint and not quiet:
         warnings.warn(
-            f"{type(given).__name__}: batch_size={given.batch_size} is larger than the "
-            f"{n_rows} training rows and is clipped to them",
-            stacklevel=5,
+            f"{type(given).__name__}: batch_size={given.batch_size} {complaint}", stacklevel=5
         )
-    return min(given.batch_size, n_rows)
+    return max(min(given.batch_size, n_rows), smallest)
 
 
-def all_callbacks(given: Parameters, quiet: bool) -> list:
+def all_callbacks(given: Parameters, watched: bool, quiet: bool) -> list:
     """Our callbacks and the user's, stopping last so that all see the last epoch.
 
     Parameters
     ----------
     given : Parameters
+    watched : bool
+        Whether there are rows for early stopping.
     quiet : bool
         Without the user's, and nothing printed.
     """
     return [
         *_own_callbacks(given, quiet),
-        *([] if quiet else _users_callbacks(given)),
+        *([] if quiet else _users_callbacks(given, watched)),
         ("stop", StopWhenConverged()),
     ]
 
 
-def _users_callbacks(given: Parameters) -> list:
-    for entry in given.callbacks or ():
-        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-        kind = callback if isinstance(callback, type) else type(callback)
+def _callback_classes(given: Parameters) -> list[type]:
+    callbacks = [
+        entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        for entry in given.callbacks or ()
+    ]
+    return [callback if isinstance(callback, type) else type(callback) for callback in callbacks]
+
+
+def _users_callbacks(given: Parameters, watched: bool) -> list:
+    for kind in _callback_classes(given):
         if not issubclass(kind, Callback):
             raise ValueError(
                 f"{type(given).__name__}: callbacks must be a list of skorch callbacks or of "
                 f"pairs (name, callback), got {given.callbacks!r}"
             )
-    # Copies: callbacks keep state, and fit does not change its parameters.
-    return copy.deepcopy(list(given.callbacks or ()))
+    training = Training(watched, given.n_members)
+    return adapted(given.callbacks or (), type(given).__name__, training)
 
 
 def _own_callbacks(given: Parameters, quiet: bool) -> list:
@@ -162,6 +181,7 @@ def _own_callbacks(given: Parameters, quiet: bool) -> list:
     callbacks: list = [("stopping", stopping)]
     if given.solver == "sgd" and given.learning_rate == "invscaling":
         callbacks.append(("inverse_scaling", InverseScaling(given.power_t)))
-    if given.verbose and not quiet:
+    table = any(issubclass(kind, PrintLog) for kind in _callback_classes(given))
+    if given.verbose and not quiet and not table:
         callbacks.append(("epoch_line", EpochLine()))
     return callbacks

@@ -132,7 +132,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
     callbacks : list of skorch callbacks or None, default=None
-        For people who know skorch. Copies of them take part in the training.
+        For people who know skorch. Copies of them take part in the training. Which work, and how,
+        is in docs/callbacks.md.
     loss : {"squared_error", "poisson"}, default="squared_error"
         "squared_error" stands for a normal distribution, with noise as `noise` says. "poisson" is
         for counts: the network predicts the logarithm of the expected count, `y` must not be

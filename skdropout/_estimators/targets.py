@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +32,9 @@ from .._predictive.scaling import (
 )
 from .held_out import HeldOut
 
+# Classes that a warning names.
+_MOST_NAMED = 10
+
 
 class Target(ABC):
     """How y becomes what a network is trained on, and what its outputs say of y.
@@ -53,8 +58,23 @@ class Target(ABC):
         """Targets as the likelihood takes them, from checked ones in the units of y."""
 
     @abstractmethod
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        """Targets in the units of y, from what `encode` made of them."""
+
+    @abstractmethod
     def strata(self, encoded: np.ndarray) -> np.ndarray | None:
         """What a split should keep the shares of, from encoded targets; None for nothing."""
+
+    @abstractmethod
+    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+        """Which rows no part is held out of: ``(rows,)``, bool.
+
+        Parameters
+        ----------
+        encoded : ndarray
+        share : float
+            Of the rows that are to be held out.
+        """
 
     @abstractmethod
     def likelihood(self, n_members: int) -> Likelihood:
@@ -130,8 +150,30 @@ class ClassLabels(Target):
         index = np.searchsorted(self.classes, y)
         return index.astype(np.float32 if self.binary else np.int64)
 
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        return self.classes[encoded.astype(int)]
+
     def strata(self, encoded: np.ndarray) -> np.ndarray:
         return encoded
+
+    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+        # Held out are rows of the frequent classes only, where there are not enough for all.
+        y = encoded.astype(int)
+        counts = np.bincount(y, minlength=len(self.classes))
+        n_served = max(2, math.ceil(share * len(y)))
+        rare = counts < 2
+        rare[np.argsort(-counts, kind="stable")[n_served:]] = True
+        if not rare[y].any() or rare.all():
+            return np.zeros(len(y), dtype=bool)
+        some = [f"{self.classes[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
+        more = f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else ""
+        warnings.warn(
+            f"{self.caller}: no rows are held out for early stopping of the classes that "
+            f"have too few of them (in brackets): {', '.join(some[:_MOST_NAMED])}{more}; they are "
+            "all trained on",
+            stacklevel=5,
+        )
+        return rare[y]
 
     def likelihood(self, n_members: int) -> Likelihood:
         return BinaryLikelihood() if self.binary else CategoricalLikelihood(len(self.classes))
@@ -189,6 +231,9 @@ class NumericTarget(Target):
 
     def strata(self, encoded: np.ndarray) -> None:
         return None
+
+    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+        return np.zeros(len(encoded), dtype=bool)
 
     def moments(self, stack: Stack) -> MomentStack:
         return stack.moments()
@@ -249,6 +294,9 @@ class RealNumbers(NumericTarget):
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         return ((y.reshape(len(y), -1) - self.mean) / self.scale).astype(np.float32)
+
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        return self.shaped(encoded * self.scale + self.mean)
 
     def likelihood(self, n_members: int) -> Likelihood:
         if self.heteroscedastic:
@@ -324,6 +372,9 @@ class Counts(NumericTarget):
 
     def encode(self, y: np.ndarray) -> np.ndarray:
         return y.reshape(len(y), -1).astype(np.float32)
+
+    def decode(self, encoded: np.ndarray) -> np.ndarray:
+        return self.shaped(encoded)
 
     def likelihood(self, n_members: int) -> Likelihood:
         return PoissonLikelihood(n_members, torch.from_numpy(self.means.astype(np.float32)))

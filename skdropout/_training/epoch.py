@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PassthroughScoring
 from torch import Tensor
 from torch.optim.adam import adam
 
@@ -18,7 +18,7 @@ from ..families import BlockNoise, NoiseSource
 from .backprop import Backprop
 from .parameters import FlatParameters
 from .penalty import ElasticNet
-from .rows import Blocks
+from .rows import Blocks, part_sizes
 
 # Measured: from this size on the work per block no longer shows in the time of a step. A larger
 # stack takes a block in parts of this size.
@@ -74,6 +74,8 @@ class SteppingNet(NeuralNet):
         The step of each member of the whole stack, in steps of the optimizer.
     listeners_per_batch_ : bool
         Whether a callback listens to batches.
+    model_ : estimator
+        Which predicts with this net, while it is trained by one.
     counting_ : Tensor of int64 of shape (members,) or None
         Rows of the present batch that each member has, where that differs.
     """
@@ -88,6 +90,7 @@ class SteppingNet(NeuralNet):
     step_ratios_: np.ndarray
     listeners_per_batch_: bool
     counting_: Tensor | None
+    model_: Any
 
     @property
     def plan(self) -> Plan:
@@ -180,11 +183,19 @@ class SteppingNet(NeuralNet):
         self.batch_size_ = plan.batch_size
         self.batch_bytes_ = 4 * plan.batch_size * sum(self.module_.architecture.widths)
         block_size = plan.batch_size * max(1, _BLOCK_BYTES // self.batch_bytes_)
-        self.blocks_ = Blocks(dataset, block_size, self.order_ if plan.shuffle else None)
+        # A batch of one row has no batch statistics.
+        self.smallest_batch_ = 2 if self.module_.architecture.normalization == "batch" else 1
+        order = self.order_ if plan.shuffle else None
+        self.blocks_ = Blocks(dataset, block_size, order, self.smallest_batch_)
         return self.blocks_
 
     def _train_epoch(self, blocks: Blocks) -> dict[str, Tensor]:
         """Terms of the objective after one epoch, in nats per row: each ``(members,)``."""
+        if not all(values.requires_grad for values in self.module_.parameters()):
+            raise ValueError(
+                f"{type(self.model_).__name__}: a callback has frozen parameters "
+                "(requires_grad=False), but the optimizer moves all of them as one vector"
+            )
         total = torch.zeros(len(self.module_.members), device=self.device, dtype=torch.float32)
         n_rows: int | Tensor = 0
         rows = blocks.rows
@@ -198,14 +209,12 @@ class SteppingNet(NeuralNet):
             # What the steps return is looked at a block at a time: it spares each step that.
             steps = self._train_block(rows.x, index, y, weight)
             raw = torch.cat([step["y_pred"] for step in steps], 1)
-            y, n_block = y[:, : raw.shape[1]], raw.shape[1]
-            weight = None if weight is None else weight[:, :n_block]
             with torch.no_grad():
                 losses = self.criterion_.loss(raw, y)
                 total += (losses if weight is None else losses * weight).sum(1)
                 self.criterion_.observe(raw, y, weight)
-            counting = blocks.counting(n_block)
-            n_rows = n_rows + (n_block if counting is None else counting)
+            counting = blocks.counting(index.shape[1])
+            n_rows = n_rows + (index.shape[1] if counting is None else counting)
         self.criterion_.epoch_end()
         penalty = self.elastic_net_.value(self.module_)
         return {
@@ -221,33 +230,31 @@ class SteppingNet(NeuralNet):
     def _train_block(
         self, x: Tensor, index: Tensor, y: Tensor, weight: Tensor | None
     ) -> Iterator[dict]:
-        size = self.batch_size_
-        ys = y.split(size, 1)
-        weights = repeat(None, len(ys)) if weight is None else weight.split(size, 1)
-        by_batch = self.module_.architecture.normalization == "batch"
-        xs = self._batches(x, index)
+        sizes = part_sizes(index.shape[1], self.batch_size_, self.smallest_batch_)
+        ys = y.split(sizes, 1)
+        weights = repeat(None, len(ys)) if weight is None else weight.split(sizes, 1)
+        xs = self._batches(x, index, sizes)
         counting, last = self.blocks_.counting(index.shape[1]), len(ys) - 1
         batches = zip(xs, ys, weights, strict=True)
         for number, ((x_batch, noise), y_batch, weight_batch) in enumerate(batches):
             # Only in the last batch of an epoch do some members have fewer rows than others.
             self.counting_ = None
             if counting is not None and number == last:
-                self.counting_ = counting - number * size
+                self.counting_ = counting - number * self.batch_size_
                 weight_batch = weight_batch * (y_batch.shape[1] / self.counting_).unsqueeze(1)
-            # A batch of one row has no batch statistics. It can only be the last of an epoch,
-            # and the next epoch orders the rows anew.
-            if by_batch and y_batch.shape[1] == 1:
-                return
             batch = x_batch, y_batch, weight_batch, noise
             yield (
                 self._notified_step(batch) if self.listeners_per_batch_ else self.train_step(batch)
             )
 
-    def _batches(self, x: Tensor, index: Tensor) -> Iterable[tuple]:
-        """Batches of a block with their noise, if the noise is made for many at once."""
+    def _batches(self, x: Tensor, index: Tensor, sizes: list[int]) -> Iterable[tuple]:
+        """Batches of a block with their noise, if the noise is made for many at once.
+
+        Only where that is not so may a last batch be larger than the others.
+        """
         size, n_members = self.batch_size_, len(self.module_.members)
         if self.backprop_ is None:
-            parts = self.blocks_.take(x, index).expand(n_members, -1, -1).split(size, 1)
+            parts = self.blocks_.take(x, index).expand(n_members, -1, -1).split(sizes, 1)
             return zip(parts, repeat(None, len(parts)), strict=True)
         part = size * max(1, _BLOCK_BYTES // (self.batch_bytes_ * n_members))
         counting = self.blocks_.counting(index.shape[1])
@@ -272,6 +279,8 @@ class SteppingNet(NeuralNet):
         _, y, weight, _ = batch
         losses = self.criterion_.loss(step["y_pred"], y)
         loss = (losses if weight is None else losses * weight).mean()
+        self.history.record_batch("train_loss", loss.item())
+        self.history.record_batch("train_batch_size", y.shape[1])
         self.notify("on_batch_end", batch=batch, training=True, loss=loss, **step)
         return step
 
@@ -352,6 +361,8 @@ def nothing_to_optimize(device: str) -> torch.nn.Parameter:
 
 
 def listens_to_batches(callback: Callback) -> bool:
-    """Whether a callback wants to hear of batches, which costs time in each step."""
+    """Whether a callback asks for batches, or what is recorded of them; it costs time."""
     hooks = ("on_batch_begin", "on_batch_end", "on_grad_computed")
-    return any(getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks)
+    return isinstance(callback, PassthroughScoring) or any(
+        getattr(type(callback), hook) is not getattr(Callback, hook) for hook in hooks
+    )

@@ -37,6 +37,8 @@ class Job:
     callbacks : tuple of (str, Callback)
         Of skorch, not yet used.
     device : str
+    verbose : int
+        Whether callbacks of skorch print.
     """
 
     architecture: Architecture
@@ -49,6 +51,7 @@ class Job:
     max_iter: int
     callbacks: tuple[tuple[str, Callback], ...]
     device: str
+    verbose: int = 0
 
     def net(self, stack: Stack | None = None, likelihood: Likelihood | None = None) -> DropoutNet:
         """The net of this job alone, untrained, or one that goes on with a stack."""
@@ -115,8 +118,9 @@ def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNe
         n_validation_draws=first.n_validation_draws,
         callbacks=list(first.callbacks),
         max_epochs=first.max_iter,
+        batch_size=first.plan.batch_size,
         device=first.device,
-        verbose=0,
+        verbose=first.verbose,
     )
 
 

@@ -29,7 +29,7 @@ from .validation import member_scores
 # What there is only while a net is trained.
 _IN_TRAINING = (
     *("flat_", "backprop_", "elastic_net_", "by_ratio_", "blocks_", "whole_"),
-    *("latest_", "counting_", "kl_factors_", "gradient_scale_", "last_epoch_"),
+    *("latest_", "counting_", "kl_factors_", "gradient_scale_", "last_epoch_", "model_"),
 )
 
 

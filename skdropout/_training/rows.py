@@ -109,6 +109,25 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     return Rows(x, y, weight, starts.unsqueeze(1) + numbers, None if equal else lengths)
 
 
+def part_sizes(n_rows: int, size: int, smallest: int = 1) -> list[int]:
+    """Sizes of the parts that rows are taken in one after the other.
+
+    Parameters
+    ----------
+    n_rows, size : int
+        Positive. All parts have so many rows but the last, which has the rest.
+    smallest : int
+        A rest of fewer rows joins the part before it, if there is one.
+    """
+    sizes = [size] * (n_rows // size)
+    rest = n_rows % size
+    if sizes and rest < smallest:
+        sizes[-1] += rest
+    elif rest:
+        sizes.append(rest)
+    return sizes
+
+
 class Blocks:
     """An epoch's rows in blocks of several batches, newly ordered each time.
 
@@ -122,6 +141,8 @@ class Blocks:
         Rows per block: a multiple of the batch size.
     order : NoiseSource or None
         Makes the orders. None keeps the order of the rows.
+    smallest : int, default=1
+        A last block of fewer rows joins the one before it.
 
     Attributes
     ----------
@@ -132,8 +153,11 @@ class Blocks:
 
     kinds: tuple[Tensor, Tensor]
 
-    def __init__(self, rows: Rows, block_size: int, order: NoiseSource | None) -> None:
+    def __init__(
+        self, rows: Rows, block_size: int, order: NoiseSource | None, smallest: int = 1
+    ) -> None:
         self.rows, self.block_size, self.order = rows, block_size, order
+        self.smallest = smallest
         self.grouped: tuple | None = None
 
     def _kinds(self) -> tuple[Tensor, Tensor]:
@@ -179,9 +203,10 @@ class Blocks:
             order = self.order.permutation(n_rows, counts)
         if owned is not None:
             order = owned.gather(1, order.expand(len(owned), -1))
-        for start in range(0, n_rows, self.block_size):
-            self.start = start
-            yield order[:, start : start + self.block_size]
+        stop = 0
+        for part in order.split(part_sizes(n_rows, self.block_size, self.smallest), 1):
+            self.start, stop = stop, stop + part.shape[1]
+            yield part
 
     def weight(self, index: Tensor) -> Tensor | None:
         """Weights of a block, zero for rows that only fill up: ``(members or 1, rows)`` or None."""

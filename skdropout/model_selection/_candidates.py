@@ -99,8 +99,10 @@ class Preparation:
         folds = [(self._shared(job, split), rows) for job, rows in fitting.folds]
         # Lines of many networks at once would tell nobody anything; the search has a bar.
         quiet = tuple(pair for pair in fitting.job.callbacks if pair[0] != "epoch_line")
-        job = replace(self._shared(fitting.job, split), callbacks=quiet)
+        job = replace(self._shared(fitting.job, split), callbacks=quiet, verbose=0)
         fitting = replace(fitting, job=job, folds=folds)
+        # A family of the user's may fail here; then it is this candidate's fault alone.
+        hash(tuple(job.stack_key() for job in fitting.jobs))
         return Prepared(estimator, network, fitting, time.perf_counter() - start)
 
     def _described_for(

@@ -129,15 +129,17 @@ class _Batched:
         trained = iter(train_all(jobs, self.n_jobs, self.pre_dispatch, self.verbose))
         hand: list[Any] = []
         for prepared in found:
-            if prepared is None:
+            own = [next(trained) for _ in prepared.fitting.jobs] if prepared else []
+            nets = [(stack, number) for stack, number, _ in own if stack is not None]
+            if prepared is None or len(nets) < len(own):
                 hand.append(None)
                 dealer.seconds.append(0.0)
                 continue
-            own = [next(trained) for _ in prepared.fitting.jobs]
-            take = Take(prepared, [(stack, number) for stack, number, _ in own])
-            vars(prepared.estimator)["fit"] = take
+            vars(prepared.estimator)["fit"] = Take(prepared, nets)
             hand.append(prepared.estimator)
             dealer.seconds.append(prepared.seconds + sum(seconds for *_, seconds in own))
+        if failed := hand.count(None) - found.count(None):
+            self._note(f"{failed} of {len(found)} fits are made one by one: their stack failed")
         return hand
 
     def _format_results(self, candidate_params: Any, n_splits: int, out: list, *args: Any) -> dict:

@@ -62,11 +62,22 @@ def _cost(jobs: Sequence[Job], positions: list[int]) -> float:
 
 
 class Timed:
-    """A trained stack and the share of its seconds that each job has."""
+    """A trained stack and the share of its seconds that each job has.
+
+    Attributes
+    ----------
+    stack : TrainedStack or None
+        None if its training failed. Whose fault that is, the fits of its jobs will say.
+    """
 
     def __init__(self, jobs: list[Job], progress: Progress | None) -> None:
         start = time.perf_counter()
-        self.stack = TrainedStack(jobs, [("progress", progress)] if progress else [])
+        self.stack: TrainedStack | None = None
+        self.seconds = [0.0] * len(jobs)
+        try:
+            self.stack = TrainedStack(jobs, [("progress", progress)] if progress else [])
+        except Exception:
+            return
         seconds = time.perf_counter() - start
         epochs = self.stack.net.n_epochs_
         each = [int(epochs[members].sum()) for members in self.stack.slices]
@@ -75,8 +86,11 @@ class Timed:
 
 def train_all(
     jobs: Sequence[Job], n_jobs: int | None, pre_dispatch: Any, verbose: int
-) -> list[tuple[TrainedStack, int, float]]:
-    """Train jobs as stacks: for each job its stack, its number there, and its seconds."""
+) -> list[tuple[TrainedStack | None, int, float]]:
+    """Train jobs as stacks: for each job its stack, its number there, and its seconds.
+
+    None stands for a stack whose training failed.
+    """
     n_processes = effective_n_jobs(n_jobs)
     stacks = cut(jobs, n_processes)
     bars: list[Progress | None] = [None] * len(stacks)
