@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import make_classification, make_regression
 
-from skdropout import _device
+from skdropout._support import device
 
 torch.set_num_threads(1)
 
@@ -19,7 +19,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.getoption("--gpu"):
         assert torch.cuda.is_available(), "--gpu needs a GPU that torch finds"
-        _device._WORTH_A_GPU = 0
+        device._WORTH_A_GPU = 0
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,7 @@ from skdropout.metrics._row_scores import (
     settled_classifier_scores,
     settled_regressor_scores,
 )
-
-from .referral_cases import CANCER, linear, network
+from tests.referral_cases import CANCER, linear, network
 
 DIABETES = load_diabetes(return_X_y=True)
 

@@ -9,8 +9,7 @@ from sklearn.model_selection import cross_val_predict
 from skdropout.decision import (
     TunedReferralClassifierCV,
 )
-
-from .referral_cases import CANCER, IRIS, Given, linear, network
+from tests.referral_cases import CANCER, IRIS, Given, linear, network
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
-
-from .referral_cases import CANCER, DIABETES, linear
+from tests.referral_cases import CANCER, DIABETES, linear
 
 
 def noisy_regression(n=400):

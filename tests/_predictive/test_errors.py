@@ -27,9 +27,8 @@ from skdropout._predictive.uncertainty import (
     probability_uncertainty,
     regression_uncertainty,
 )
+from tests import randomness
 from tests.reference import ESTIMATORS, quick, target
-
-from . import randomness
 
 N_SETS, N_DRAWS, N_MEMBERS = 1500, 150, 3
 

@@ -9,7 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
-from tests.test_estimators import EXPECTED_FAILURES
+from tests._estimators.test_estimators import EXPECTED_FAILURES
 
 RATES = {"dropout_rate": [0.05, 0.1]}
 # The checks want fits that are good and, twice with the same data, the same.

@@ -8,8 +8,7 @@ from skdropout.decision import (
     FixedReferralClassifier,
     TunedReferralClassifierCV,
 )
-
-from .referral_cases import CANCER, Given, linear, network
+from tests.referral_cases import CANCER, Given, linear, network
 
 
 @pytest.fixture(scope="module")

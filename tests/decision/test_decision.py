@@ -11,8 +11,7 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
-
-from .referral_cases import CANCER, Given, linear, network
+from tests.referral_cases import CANCER, Given, linear, network
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.metrics.predictive_scorers import neg_crps_scorer
 from tests.reference import ESTIMATORS, quick, target
 
-PAGE = Path(__file__).parents[1] / "docs" / "callbacks.md"
+PAGE = Path(__file__).parents[2] / "docs" / "callbacks.md"
 TABLE = dict(re.findall(r"^\| `(\w+)` \| (yes|no) \|", PAGE.read_text(), re.M))
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from skdropout.metrics import expected_calibration_error
-
-from . import randomness
+from tests import randomness
 
 # Four bins. Top probabilities 0.9, 0.8, 0.6, 0.55, 0.4; right, right, wrong, right, wrong.
 PROBA = np.array(

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, _device
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._support import device as devices
 from skdropout.families import FAMILIES
 from skdropout.model_selection import BatchedGridSearchCV
 from tests.reference import quick, target
@@ -209,5 +210,5 @@ def test_the_generators_of_the_gpu_are_as_before(two_classes):
 def test_auto_takes_the_gpu_for_large_stacks_only(two_classes, monkeypatch):
     X, y = two_classes
     for threshold, device in ((10**12, "cpu"), (1, "cuda")):
-        monkeypatch.setattr(_device, "_WORTH_A_GPU", threshold)
+        monkeypatch.setattr(devices, "_WORTH_A_GPU", threshold)
         assert _where(_fit(DropoutMLPClassifier, X, y, device="auto")) == {device}

@@ -7,9 +7,8 @@ from sklearn.datasets import load_diabetes
 
 from skdropout import DropoutMLPRegressor
 from skdropout._predictive.normal import normal_mixture_quantiles
+from tests import randomness
 from tests.reference import function_means
-
-from . import randomness
 
 PROBABILITIES = np.array([1e-4, 0.05, 0.5, 0.9, 0.999])
 

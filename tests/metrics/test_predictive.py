@@ -9,8 +9,7 @@ from scipy.stats import norm, poisson
 from skdropout import metrics
 from skdropout._predictive.normal import NormalMixture
 from skdropout._predictive.poisson import PoissonMixture
-
-from . import randomness
+from tests import randomness
 
 
 def random_mixture(n_components=5, n_samples=4, seed=0):

@@ -21,8 +21,7 @@ from skdropout.displays import (
     RiskCoverageDisplay,
     UncertaintyDisplay,
 )
-
-from .referral_cases import CANCER, linear, network
+from tests.referral_cases import CANCER, linear, network
 
 mpl.use("Agg")
 

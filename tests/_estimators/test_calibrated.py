@@ -22,9 +22,8 @@ from skdropout.metrics import (
     interval_coverage_score,
     interval_score_loss,
 )
+from tests import randomness
 from tests.reference import quick
-
-from . import randomness
 
 LEVELS = [0.5, 0.9]
 # Trained for a hundred epochs, whatever the loss says, and believed.
