@@ -1,18 +1,24 @@
-"""`predict_uncertainty` for anything that scikit-learn wraps around an estimator."""
+"""Uncertainty, intervals and quantiles for anything that scikit-learn wraps around an estimator."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
+from ._frames import named_as, uncertainty_frame
+from ._levels import as_intervals, checked_levels, checked_quantiles, tails
+from .mixture import NormalMixture
+from .target_transforms import TargetTransform
 from .uncertainty import Uncertainty
+from .walk import no_uncertainty, walk
+
+# A transform of the target has to be monotone between these quantiles of each row, at least.
+_REACH = np.array([0.001, 0.999])
 
 
 def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:
@@ -22,12 +28,13 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:
     ----------
     fitted : estimator
         `DropoutMLPClassifier`, `DropoutMLPRegressor` or anything of scikit-learn's around one:
-        `Pipeline`, every search with ``refit=True``, `FrozenEstimator`, the threshold
-        classifiers, `TransformedTargetRegressor` with a linear transform.
+        `Pipeline` (imbalanced-learn's too), every search with ``refit=True``, `FrozenEstimator`,
+        the threshold classifiers, `TransformedTargetRegressor` with a linear transform.
     X : array-like of shape (n_samples, n_features)
         Rows as the outermost wrapper takes them.
     **kwargs
-        For the estimator's own `predict_uncertainty`: `measure`, `as_frame`, `return_error`.
+        For the estimator's own `predict_uncertainty`: `measure`, `as_frame`, `return_error`. A
+        frame is on the index of `X`.
 
     Returns
     -------
@@ -39,9 +46,10 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:
     TypeError
         If no estimator inside offers `predict_uncertainty`.
     ValueError
-        If a target transform is not linear, or a search was not refitted.
+        If a target transform is not linear, or a frame is asked for and the steps before the
+        estimator add or drop rows.
     sklearn.exceptions.NotFittedError
-        If `fitted` is not.
+        If `fitted` is not, or is a search with ``refit=False``.
 
     Examples
     --------
@@ -55,142 +63,190 @@ def predict_uncertainty(fitted: Any, X: Any, **kwargs: Any) -> Any:
     >>> skdropout.predict_uncertainty(pipe, X[:3]).epistemic.shape
     (3,)
     """
-    fitted, X = unwrap(fitted, X)
-    if isinstance(fitted, TransformedTargetRegressor):
-        return _through_target_transform(fitted, X, **kwargs)
-    if hasattr(fitted, "predict_uncertainty"):
-        return fitted.predict_uncertainty(X, **kwargs)
-    raise TypeError(f"predict_uncertainty: {no_uncertainty(fitted)}")
+    inner, inner_x = walk(fitted, X)
+    if isinstance(inner, TransformedTargetRegressor):
+        return _in_the_units_of_y(inner, inner_x, X, **kwargs)
+    if not hasattr(inner, "predict_uncertainty"):
+        raise TypeError(f"predict_uncertainty: {no_uncertainty(inner)}")
+    result = inner.predict_uncertainty(inner_x, **kwargs)
+    return named_as(X, result) if kwargs.get("as_frame") else result
 
 
-def no_uncertainty(fitted: Any) -> str:
-    """Why a model, with its known wrappers taken off, has no uncertainty to split.
-
-    Parameters
-    ----------
-    fitted : object
-
-    Returns
-    -------
-    str
-        A sentence.
-    """
-    if isinstance(fitted, CalibratedClassifierCV):
-        return (
-            "CalibratedClassifierCV maps the mean probabilities after the draws were averaged, so "
-            "what it predicts has no epistemic and no aleatoric part. Ask the networks inside, "
-            "[c.estimator for c in model.calibrated_classifiers_], whose probabilities are not "
-            "calibrated; or use predict_proba of the calibrated ones alone"
-        )
-    return (
-        f"{type(fitted).__name__} neither has a predict_uncertainty method nor is a wrapper that "
-        "is known here (Pipeline, a search, FrozenEstimator, FixedThresholdClassifier, "
-        "TunedThresholdClassifierCV, TransformedTargetRegressor)"
-    )
-
-
-def unwrap(fitted: Any, X: Any) -> tuple[Any, Any]:
-    """The estimator inside wrappers that change at most the inputs, and what it is given.
+def predict_interval(fitted: Any, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
+    """Central predictive intervals of a fitted regressor, through wrappers.
 
     Parameters
     ----------
     fitted : estimator
-        Fitted.
+        `DropoutMLPRegressor`, or a regressor with ``predict(X, return_std=True)``, whose
+        predictions are taken as normal; or anything of scikit-learn's around one, as for
+        `skdropout.predict_uncertainty`. The transform of a `TransformedTargetRegressor` may be any
+        monotone one: intervals are exact through it.
     X : array-like of shape (n_samples, n_features)
         Rows as the outermost wrapper takes them.
+    confidence_level : float or array-like of shape (n_levels,), default=0.9
+        Probability of the interval, in (0, 1).
 
     Returns
     -------
-    inner : estimator
-        The first one that offers `predict_uncertainty` or is no wrapper known here.
-    X_inner : array-like
-        The rows as `inner` takes them.
+    ndarray of shape (n_samples, 2) or (n_samples, 2, n_levels)
+        Lower and upper ends, in the units of y. With several outputs the shape is
+        (n_samples, n_outputs, 2) or (n_samples, n_outputs, 2, n_levels).
+
+    Raises
+    ------
+    TypeError
+        If the regressor does not say how sure it is.
+    ValueError
+        For a level out of range, or a target transform that is not monotone.
+    sklearn.exceptions.NotFittedError
+        If `fitted` is not, or is a search with ``refit=False``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skdropout
+    >>> from sklearn.compose import TransformedTargetRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.linear_model import BayesianRidge
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = TransformedTargetRegressor(BayesianRidge(), func=np.log, inverse_func=np.exp)
+    >>> skdropout.predict_interval(model.fit(X, y), X[:3]).shape
+    (3, 2)
     """
-    while not hasattr(fitted, "predict_uncertainty"):
-        if isinstance(fitted, Pipeline):
-            check_is_fitted(fitted)
-            if len(fitted.steps) > 1:
-                X = fitted[:-1].transform(X)
-            fitted = fitted[-1]
-        elif isinstance(fitted, FrozenEstimator):
-            fitted = fitted.estimator
-        elif isinstance(fitted, FixedThresholdClassifier | TunedThresholdClassifierCV):
-            check_is_fitted(fitted)
-            fitted = fitted.estimator_
-        elif hasattr(fitted, "cv") and hasattr(fitted, "refit"):
-            fitted = _best(fitted)
-        else:
-            break
-    return fitted, X
+    return intervals(fitted, X, confidence_level, "predict_interval")
 
 
-def _best(search: Any) -> Any:
-    if not search.refit:
-        raise ValueError(
-            f"predict_uncertainty: this {type(search).__name__} has refit=False, so there is no "
-            "best_estimator_ to ask; search with refit=True"
-        )
-    check_is_fitted(search)
-    return search.best_estimator_
-
-
-def _through_target_transform(fitted: TransformedTargetRegressor, X: Any, **kwargs: Any) -> Any:
-    """Undo a linear transform ``t = (y - shift) / scale`` of the target."""
-    check_is_fitted(fitted)
-    inner = predict_uncertainty(fitted.regressor_, X, **kwargs)
-    if isinstance(inner, Uncertainty):
-        return _rescaled(fitted, inner)
-    if isinstance(inner, tuple):
-        uncertainty, error = inner
-        return _rescaled(fitted, uncertainty), _rescaled(fitted, error, is_error=True)
-    raise ValueError(
-        "predict_uncertainty: as_frame=True is not available through a TransformedTargetRegressor"
-    )
-
-
-def _rescaled(
-    fitted: TransformedTargetRegressor, inner: Uncertainty, is_error: bool = False
-) -> Uncertainty:
-    shape = np.shape(inner.mean)
-    mean, total, epistemic, aleatoric = (np.reshape(part, (shape[0], -1)) for part in inner)
-    shift, scale = linear_target_transform(fitted, mean.shape[1], "predict_uncertainty")
-    epistemic, aleatoric = epistemic * scale**2, aleatoric * scale**2
-    if is_error:
-        parts = (mean * np.abs(scale), total * scale**2, epistemic, aleatoric)
-    else:
-        # The total is added up last: scaled by itself it could differ in the last bit.
-        parts = (mean * scale + shift, epistemic + aleatoric, epistemic, aleatoric)
-    return Uncertainty(*(part.reshape(shape) for part in parts))
-
-
-def linear_target_transform(
-    fitted: TransformedTargetRegressor, n_outputs: int, caller: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """The transform ``y = t * scale + shift`` that takes predictions back to the units of y.
+def predict_quantiles(fitted: Any, X: Any, quantiles: Any) -> np.ndarray:
+    """Quantiles of the predictive distribution of a fitted regressor, through wrappers.
 
     Parameters
     ----------
-    fitted : TransformedTargetRegressor
-    n_outputs : int
+    fitted, X
+        As for `skdropout.predict_interval`.
+    quantiles : array-like of shape (n_quantiles,)
+        Probabilities in (0, 1), increasing.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles)
+        In the units of y, increasing along the last axis.
+
+    Raises
+    ------
+    TypeError, ValueError, sklearn.exceptions.NotFittedError
+        As `skdropout.predict_interval`.
+    """
+    caller = "predict_quantiles"
+    return _quantiles(fitted, X, checked_quantiles(caller, quantiles), caller)
+
+
+# ---- for the rest of the package -----------------------------------------------------------------
+
+
+def intervals(fitted: Any, X: Any, confidence_level: Any, caller: str) -> np.ndarray:
+    """`predict_interval` on behalf of `caller`, whom error messages name."""
+    levels = checked_levels(caller, confidence_level)
+    inner, inner_x = walk(fitted, X)
+    # Those of other packages may mean something else by the same name.
+    if hasattr(inner, "predict_interval") and _takes(inner.predict_interval, "confidence_level"):
+        return inner.predict_interval(inner_x, confidence_level)
+    return as_intervals(_quantiles(inner, inner_x, tails(levels), caller), levels)
+
+
+def normal_distributions(estimator: Any, X: Any, caller: str) -> NormalMixture:
+    """Normal distributions for a regressor that says no more than mean and deviation.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted, without wrappers.
+    X : array-like of shape (n_samples, n_features)
     caller : str
         Who asks.
 
     Returns
     -------
-    shift, scale : ndarray of shape (n_outputs,)
+    NormalMixture
+        Of one component.
 
     Raises
     ------
-    ValueError
-        If the transform is not linear.
+    TypeError
+        If it is a classifier, or does not say how sure it is.
     """
-    probes = np.linspace(-2.0, 2.0, 9)[:, None] * np.ones(n_outputs)
-    values = fitted.transformer_.inverse_transform(probes)
-    scale = (values[-1] - values[0]) / 4.0
-    if not np.allclose(values, values[4] + probes * scale, rtol=1e-6, atol=1e-9 * np.ptp(values)):
-        raise ValueError(
-            f"{caller}: the target transform "
-            f"{type(fitted.transformer_).__name__} is not linear, so a variance cannot be taken "
-            "back to the units of y; predict on the transformed scale, or sample"
+    if is_classifier(estimator) or not says_std(estimator):
+        raise TypeError(
+            f"{caller}: {type(estimator).__name__} does not say how sure it is: it needs a "
+            "regressor with predict(X, return_std=True), such as DropoutMLPRegressor"
         )
-    return values[4], scale
+    predicted = estimator.predict(X, return_std=True)
+    mean, std = (np.asarray(values, dtype=np.float64) for values in predicted)
+    return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
+
+
+def says_std(estimator: Any) -> bool:
+    """Whether a regressor has ``predict(X, return_std=True)``."""
+    return hasattr(estimator, "predict") and _takes(estimator.predict, "return_std")
+
+
+def _takes(function: Callable[..., Any], parameter: str) -> bool:
+    return parameter in inspect.signature(function).parameters
+
+
+# ---- through transforms of the target ------------------------------------------------------------
+
+
+def _in_the_units_of_y(
+    fitted: TransformedTargetRegressor, X: Any, named: Any, as_frame: bool = False, **kwargs: Any
+) -> Any:
+    """Undo a linear transform; `named` are the rows as a person gave them."""
+    transform = TargetTransform(fitted, "predict_uncertainty")
+    result = predict_uncertainty(fitted.regressor_, X, **kwargs)
+    uncertainty, error = result if kwargs.get("return_error") else (result, None)
+    shape = np.shape(uncertainty.mean)
+    mean, total = (np.reshape(part, (shape[0], -1)) for part in uncertainty[:2])
+    reach = 4 * np.sqrt(total)
+    _, scale = transform.linear((mean - reach).min(0), (mean + reach).max(0))
+    uncertainty = _rescaled(uncertainty, scale)
+    # The mean as the wrapper's own predict makes it; the total is added up last, for scaled by
+    # itself it could differ in the last bit.
+    total = uncertainty.epistemic + uncertainty.aleatoric
+    uncertainty = uncertainty._replace(mean=transform.back(mean).reshape(shape), total=total)
+    error = None if error is None else _rescaled(error, scale)
+    if as_frame:
+        return named_as(named, uncertainty_frame(None, uncertainty, error))
+    return uncertainty if error is None else (uncertainty, error)
+
+
+def _rescaled(parts: Uncertainty, scale: np.ndarray) -> Uncertainty:
+    """Deviations and variances in other units; of a result, or of its standard error."""
+    scales = (np.abs(scale), scale**2, scale**2, scale**2)
+    columns = (np.reshape(part, (len(part), -1)) for part in parts)
+    scaled = [part * factor for part, factor in zip(columns, scales, strict=True)]
+    return Uncertainty(*(part.reshape(np.shape(parts.mean)) for part in scaled))
+
+
+def _quantiles(fitted: Any, X: Any, probabilities: np.ndarray, caller: str) -> np.ndarray:
+    inner, X = walk(fitted, X)
+    if isinstance(inner, TransformedTargetRegressor):
+        return _through_a_monotone_transform(inner, X, probabilities, caller)
+    order, back = np.unique(probabilities, return_inverse=True)
+    if hasattr(inner, "predict_quantiles") and _takes(inner.predict_quantiles, "quantiles"):
+        return inner.predict_quantiles(X, order)[..., back]
+    values = normal_distributions(inner, X, caller).quantiles(order)[..., back]
+    return values[:, 0] if values.shape[1] == 1 else values
+
+
+def _through_a_monotone_transform(
+    fitted: TransformedTargetRegressor, X: Any, probabilities: np.ndarray, caller: str
+) -> np.ndarray:
+    """A quantile of a monotone function is the function of a quantile."""
+    transform = TargetTransform(fitted, caller)
+    asked = np.concatenate([probabilities, 1 - probabilities, _REACH])
+    inside = _quantiles(fitted.regressor_, X, asked, caller)
+    columns = inside.reshape(len(inside), -1, len(asked))
+    values, falling = transform.quantiles(columns[..., :-2], columns[..., -2:])
+    upward, downward = np.split(values, 2, axis=-1)
+    values = np.where(falling[..., None], downward, upward)
+    return values.reshape(*inside.shape[:-1], len(probabilities))

@@ -36,6 +36,9 @@ FLOORS = [
         "metrics/_scorer",
         "_device",
         "_random",
+        "_levels",
+        "walk",
+        "target_transforms",
     },
     {
         "draws",
