@@ -6,7 +6,7 @@ from . import decision, displays, families, metrics, model_selection
 from ._estimators.classifier import DropoutMLPClassifier
 from ._estimators.regressor import DropoutMLPRegressor
 from ._predictive.uncertainty import Uncertainty
-from .wrapped import predict_uncertainty
+from ._wrappers.wrapped import predict_interval, predict_quantiles, predict_uncertainty
 
 __version__ = version("skdropout")
 
@@ -19,5 +19,7 @@ __all__ = [
     "families",
     "metrics",
     "model_selection",
+    "predict_interval",
+    "predict_quantiles",
     "predict_uncertainty",
 ]

@@ -12,8 +12,9 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. A room is a folder, or a file that lies in the package itself.
 FLOORS = [
-    {"_support", "_predictive"},
-    {"families", "_likelihoods", "wrapped"},
+    {"_support"},
+    {"_predictive"},
+    {"families", "_likelihoods", "_wrappers"},
     {"_networks", "metrics"},
     {"_inference", "decision", "displays"},
     {"_training"},

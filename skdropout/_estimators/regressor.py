@@ -13,6 +13,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from .._inference.functions import reduce
 from .._likelihoods.poisson import PoissonLikelihood
+from .._predictive.levels import as_intervals, checked_levels, checked_quantiles, tails
 from .._predictive.mixture import Mixture
 from .._support.random import local_random_state
 from .._support.sklearn import StrOptions
@@ -431,16 +432,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             For quantiles out of range or not increasing, and for a model without noise and
             with one member or with ``n_draws=0``.
         """
-        name = f"{type(self).__name__}.predict_quantiles"
-        probabilities = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if (
-            probabilities.ndim != 1
-            or not ((probabilities > 0) & (probabilities < 1)).all()
-            or (np.diff(probabilities) <= 0).any()
-        ):
-            raise ValueError(
-                f"{name}: quantiles must be increasing numbers in (0, 1), got {quantiles!r}"
-            )
+        probabilities = checked_quantiles(f"{type(self).__name__}.predict_quantiles", quantiles)
         return self._quantiles(X, probabilities, "predict_quantiles")
 
     def predict_interval(self, X: Any, confidence_level: Any = 0.9) -> np.ndarray:
@@ -464,16 +456,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             For a level out of range, and for a model without noise and with one member or with
             ``n_draws=0``.
         """
-        levels = np.asarray(confidence_level, dtype=np.float64)
-        if levels.ndim > 1 or not levels.size or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(
-                f"{type(self).__name__}.predict_interval: confidence_level must be a number in "
-                f"(0, 1) or a list of such, got {confidence_level!r}"
-            )
-        tails = (1 - np.atleast_1d(levels)) / 2
-        ends = self._quantiles(X, np.concatenate([tails, 1 - tails]), "predict_interval")
-        ends = ends.reshape(*ends.shape[:-1], 2, len(tails))
-        return ends if levels.ndim else ends[..., 0]
+        levels = checked_levels(f"{type(self).__name__}.predict_interval", confidence_level)
+        return as_intervals(self._quantiles(X, tails(levels), "predict_interval"), levels)
 
     def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
         """New observations from the predictive distribution.

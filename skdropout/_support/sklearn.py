@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -16,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
+    "BaseSearchCV",
     "HasMethods",
     "Interval",
     "Options",

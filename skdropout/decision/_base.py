@@ -15,7 +15,8 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from .._support.sklearn import safe_indexing
-from ..wrapped import predict_uncertainty
+from .._wrappers.walk import NotRefittedError, innermost
+from .._wrappers.wrapped import predict_uncertainty
 from ._rules import Judged
 
 
@@ -41,7 +42,10 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
 
     def _fitted(self) -> Any:
         check_is_fitted(self)
-        return getattr(self, "estimator_", self.estimator)
+        fitted = getattr(self, "estimator_", self.estimator)
+        # A search that was not refitted cannot predict, and says so here.
+        innermost(fitted)
+        return fitted
 
     def _judge(self, X: Any) -> tuple[Judged, np.ndarray]:
         """Decisions and scores, and which rows are referred."""
@@ -180,7 +184,12 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
                     "scikit-learn's metadata routing"
                 )
             params = {**params, "sample_weight": sample_weight}
-        return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
+        # As in scikit-learn's searches: groups are for the splitter, where there is one.
+        split = {}
+        if hasattr(self, "cv"):
+            split = {"groups": params.get("groups")}
+            params = {name: value for name, value in params.items() if name != "groups"}
+        return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split=split))
 
     def _warn_undefined(self, why: str) -> float:
         warnings.warn(
@@ -198,7 +207,8 @@ class UnfittedUse:
         if hasattr(self, "estimator_"):
             return True
         try:
-            check_is_fitted(self.estimator)
-        except NotFittedError:
-            return False
+            check_is_fitted(innermost(self.estimator))
+        except NotFittedError as error:
+            # What such a search lacks is not a fit.
+            return isinstance(error, NotRefittedError)
         return True

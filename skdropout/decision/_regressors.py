@@ -92,13 +92,14 @@ class FixedReferralRegressor(UnfittedUse, ReferralRegressor):
     estimator : estimator
         A regressor that says how sure it is, fitted or not: `DropoutMLPRegressor`, a pipeline,
         search or linear target transform around one, or one with ``predict(X, return_std=True)``.
+        Around a target transform that is monotone and not linear only "interval_width" is known.
     threshold : float
         Rows with a larger uncertainty are referred. In its units.
     uncertainty : {"expected_error", "interval_width", "total", "epistemic", "aleatoric"}, \
 default="expected_error"
         "expected_error" is the expected absolute error, "interval_width" the width of the
         predictive interval, both in the units of y; the others are variances. The expected
-        error, and the width for an estimator without `predict_interval`, are those of a normal
+        error, and the width for an estimator that is not of this package, are those of a normal
         distribution with the predicted variance.
     interval_level : float, default=0.9
         Confidence level of the interval.

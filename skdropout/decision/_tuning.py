@@ -62,7 +62,8 @@ class Tuning(Referral):
             For the estimator's `fit`; and coverages, risks and costs are weighted by it. Bounds
             are not: they count rows, and a row of weight zero not at all.
         **params
-            For the estimator's `fit`, and with metadata routing for the splitter.
+            For the estimator's `fit`; `groups` for the splitter alone, as in scikit-learn's
+            searches, or with metadata routing for whoever asks for them.
 
         Returns
         -------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart, dark enough for print. The
 # dashes say the same again for printers without colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -62,6 +64,6 @@ def name_of(estimator: Any, name: str | None) -> str:
     """What a curve is called: as given, or the class of the last step of a pipeline."""
     if name is not None:
         return name
-    while hasattr(estimator, "steps"):
+    while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return type(estimator).__name__

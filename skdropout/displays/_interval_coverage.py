@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom, norm
+from scipy.stats import binom
 from sklearn.utils import column_or_1d
 
-from ..metrics._row_scores import regressor_scores
-from ..wrapped import unwrap
+from .._wrappers.wrapped import intervals
 from ._axes import COLOURS, REFERENCE, axes_or_new, legend_if_labelled, name_of, next_style
 
 LEVELS = tuple(np.round(np.linspace(0.1, 0.95, 18), 2))
@@ -71,9 +70,8 @@ class IntervalCoverageDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted. Its intervals are those of `predict_interval` where there is one inside
-            pipelines and searches, otherwise those of a normal distribution with the predicted
-            mean and variance.
+            Fitted. Its intervals are those of `skdropout.predict_interval`, which looks through
+            pipelines, searches and monotone transforms of the target.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         levels : array-like of shape (n_levels,), default=0.1, 0.15, ..., 0.95
@@ -90,13 +88,8 @@ class IntervalCoverageDisplay:
         IntervalCoverageDisplay
         """
         levels = _checked_levels(levels)
-        inner, inner_x = unwrap(estimator, X)
-        if hasattr(inner, "predict_interval"):
-            lower, upper = np.moveaxis(inner.predict_interval(inner_x, list(levels)), 1, 0)
-        else:
-            mean, variance = regressor_scores(estimator, X, "total", 0.9)
-            reach = norm.ppf((1 + levels) / 2) * np.sqrt(variance)[:, None]
-            lower, upper = mean[:, None] - reach, mean[:, None] + reach
+        ends = intervals(estimator, X, list(levels), cls.__name__)
+        lower, upper = np.moveaxis(ends, -2, 0)
         return cls.from_predictions(
             y, lower, upper, levels=levels, name=name_of(estimator, name), ax=ax, **kwargs
         )

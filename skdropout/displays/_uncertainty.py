@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from ..wrapped import predict_uncertainty
+from .._wrappers.wrapped import predict_uncertainty
 from ._axes import COLOURS, MARKERS, REFERENCE, axes_or_new, legend_if_labelled
 
 

@@ -6,19 +6,19 @@ far as they say anything about how sure they are.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import gen_batches
 
 from .._predictive.needed_draws import fixed_draws
 from .._predictive.uncertainty import entropy
 from .._support.sklearn import num_samples, safe_indexing
-from ..wrapped import no_uncertainty, predict_uncertainty, unwrap
+from .._wrappers.target_transforms import TargetTransform
+from .._wrappers.walk import no_uncertainty, walk
+from .._wrappers.wrapped import intervals, predict_uncertainty, says_std
 
 CLASSIFIER_UNCERTAINTIES = frozenset(
     {"total", "epistemic", "aleatoric", "entropy", "max_probability"}
@@ -71,7 +71,7 @@ def classifier_scores(fitted: Any, X: Any, uncertainty: str) -> Scored:
     ValueError
         If the model has no noise and one member, or for a score that is NaN.
     """
-    inner, inner_x = unwrap(fitted, X)
+    inner, inner_x = walk(fitted, X)
     if uncertainty in _PARTS and hasattr(inner, "predict_uncertainty"):
         parts = inner.predict_uncertainty(inner_x)
         return _finite(inner, parts.mean, getattr(parts, uncertainty))
@@ -112,7 +112,7 @@ def settled_classifier_scores(
     ValueError
         If the model has no noise and one member, or for ``n_draws=0``.
     """
-    inner, inner_x = unwrap(fitted, X)
+    inner, inner_x = walk(fitted, X)
     # Also where the parts themselves are not needed: it refuses models that cannot tell.
     measure = "entropy" if uncertainty == "entropy" else "variance"
     parts = predict_uncertainty(inner, inner_x, measure=measure)
@@ -136,13 +136,13 @@ def regressor_scores(fitted: Any, X: Any, uncertainty: str, confidence_level: fl
     ----------
     fitted : estimator
         A fitted regressor with `predict_uncertainty`, with `predict_interval` or with
-        ``predict(X, return_std=True)``, or a wrapper around one.
+        ``predict(X, return_std=True)``, or a wrapper around one. Through a target transform that
+        is monotone and not linear only "interval_width" is known.
     X : array-like of shape (n_samples, n_features)
     uncertainty : {"total", "epistemic", "aleatoric", "expected_error", "interval_width"}
         The first three are variances as in `predict_uncertainty`. "expected_error" is the
-        expected absolute error and "interval_width" the width of the predictive interval, both
-        in the units of y and as for a normal distribution with the variance "total", except
-        that `predict_interval` is asked for the width where the estimator offers it.
+        expected absolute error, as for a normal distribution with the variance "total", and
+        "interval_width" the width of `skdropout.predict_interval`, both in the units of y.
     confidence_level : float
         Of the interval.
 
@@ -155,20 +155,21 @@ def regressor_scores(fitted: Any, X: Any, uncertainty: str, confidence_level: fl
     TypeError
         If the regressor does not say how sure it is.
     ValueError
-        If there are several outputs, or for a score that is NaN.
+        If there are several outputs, for a score that is NaN, or for a target transform through
+        which the score is not known.
     """
-    inner, inner_x = unwrap(fitted, X)
-    mean, variance = _regressor_moments(
-        inner, inner_x, uncertainty if uncertainty in _PARTS else "total"
-    )
+    inner, inner_x = walk(fitted, X)
+    if uncertainty == "interval_width":
+        ends = intervals(inner, inner_x, confidence_level, f"uncertainty={uncertainty!r}")
+        mean = _single_output(inner, inner.predict(inner_x))
+        width = ends[..., 1] - ends[..., 0]
+        return _finite(inner, mean, width.reshape(len(mean)))
+    part = uncertainty if uncertainty in _PARTS else "total"
+    moments = _regressor_moments(inner, inner_x, part, f"uncertainty={uncertainty!r}")
+    mean, variance = (_single_output(inner, values) for values in moments)
     if uncertainty in _PARTS:
         return _finite(inner, mean, variance)
-    if uncertainty == "expected_error":
-        return _finite(inner, mean, np.sqrt(variance * 2 / np.pi))
-    if hasattr(inner, "predict_interval"):
-        interval = inner.predict_interval(inner_x, confidence_level)
-        return _finite(inner, mean, interval[:, 1] - interval[:, 0])
-    return _finite(inner, mean, 2 * norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance))
+    return _finite(inner, mean, np.sqrt(variance * 2 / np.pi))
 
 
 def settled_regressor_scores(
@@ -199,26 +200,45 @@ def settled_regressor_scores(
     return settled[uncertainty]
 
 
-def _regressor_moments(inner: Any, X: Any, part: str) -> tuple[np.ndarray, np.ndarray]:
-    if hasattr(inner, "predict_uncertainty") or isinstance(inner, TransformedTargetRegressor):
-        parts = predict_uncertainty(inner, X)
-        mean, variance = parts.mean, getattr(parts, part)
-    elif part == "total" and "return_std" in inspect.signature(inner.predict).parameters:
+def _regressor_moments(
+    fitted: Any, X: Any, part: str, caller: str
+) -> tuple[np.ndarray, np.ndarray]:
+    inner, X = walk(fitted, X)
+    if isinstance(inner, TransformedTargetRegressor):
+        return _moments_in_the_units_of_y(inner, X, part, caller)
+    if hasattr(inner, "predict_uncertainty"):
+        parts = inner.predict_uncertainty(X)
+        return parts.mean, getattr(parts, part)
+    if part == "total" and says_std(inner):
         mean, std = inner.predict(X, return_std=True)
-        variance = std**2
-    else:
-        raise TypeError(
-            f"uncertainty={part!r} needs a regressor that says how sure it is: "
-            f"{type(inner).__name__} has no predict_uncertainty"
-            + (" and its predict takes no return_std" if part == "total" else "")
-        )
-    mean, variance = np.asarray(mean), np.asarray(variance)
-    if mean.ndim == 2 and mean.shape[1] > 1:
+        return mean, std**2
+    raise TypeError(
+        f"uncertainty={part!r} needs a regressor that says how sure it is: "
+        f"{type(inner).__name__} has no predict_uncertainty"
+        + (" and its predict takes no return_std" if part == "total" else "")
+    )
+
+
+def _moments_in_the_units_of_y(
+    fitted: TransformedTargetRegressor, X: Any, part: str, caller: str
+) -> tuple[np.ndarray, np.ndarray]:
+    transform = TargetTransform(fitted, caller)
+    moments = _regressor_moments(fitted.regressor_, X, part, caller)
+    mean, variance = (np.reshape(values, (len(values), -1)) for values in moments)
+    reach = 4 * np.sqrt(variance)
+    _, scale = transform.linear((mean - reach).min(0), (mean + reach).max(0))
+    return transform.back(mean), variance * scale**2
+
+
+def _single_output(inner: Any, values: Any) -> np.ndarray:
+    """A column of one output as ``(n_samples,)``."""
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] > 1:
         raise ValueError(
-            f"{type(inner).__name__} predicts {mean.shape[1]} outputs; a row is referred by the "
+            f"{type(inner).__name__} predicts {values.shape[1]} outputs; a row is referred by the "
             "uncertainty of one"
         )
-    return mean.reshape(len(mean)), variance.reshape(len(mean))
+    return values.reshape(len(values))
 
 
 def _least_confident(proba: np.ndarray) -> np.ndarray:

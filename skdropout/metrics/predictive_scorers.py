@@ -1,15 +1,15 @@
 """Scorers of predictive distributions, for searches and `cross_validate`.
 
 They find the estimator inside pipelines, searches, `FrozenEstimator`, threshold classifiers, the
-referring estimators of `skdropout.decision` and `TransformedTargetRegressor` with a linear
-transform, and score in the units of y. Regressors of other packages that offer
+referring estimators of `skdropout.decision` and `TransformedTargetRegressor`, and score in the
+units of y. The interval score goes through every monotone transform of the target, the log density
+through every smooth one, the CRPS through linear ones. Regressors of other packages that offer
 ``predict(X, return_std=True)`` are scored as normal distributions, other classifiers by their
 `predict_proba`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +18,10 @@ from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import brier_score_loss
 
-from .._predictive.normal import NormalMixture
 from .._predictive.scores import interval_loss
-from ..wrapped import linear_target_transform, unwrap
+from .._wrappers.target_transforms import TargetTransform
+from .._wrappers.walk import walk
+from .._wrappers.wrapped import intervals, normal_distributions
 from ._checks import checked_weight, mean_over_rows
 from ._scorer import WeightedScorer
 from .calibration import expected_calibration_error
@@ -135,8 +136,9 @@ def _neg_interval_score(
     estimator: Any, X: Any, y: Any, sample_weight: Any, confidence_level: float
 ) -> float:
     weight = checked_weight(sample_weight, len(y))
-    ends, y = _interval_ends(estimator, X, confidence_level), np.asarray(y, dtype=np.float64)
-    return -mean_over_rows(interval_loss(*ends, y.reshape(ends[0].shape), confidence_level), weight)
+    lower, upper = np.moveaxis(intervals(estimator, X, confidence_level, "scorer"), -1, 0)
+    y = np.asarray(y, dtype=np.float64).reshape(lower.shape)
+    return -mean_over_rows(interval_loss(lower, upper, y, confidence_level), weight)
 
 
 def _neg_calibration_error(
@@ -161,7 +163,7 @@ def _neg_brier(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
 
 def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
     """Log density or probability of each row, of all outputs jointly: ``(n_samples,)``."""
-    inner, X = _inside(estimator, X)
+    inner, X = walk(estimator, X)
     if hasattr(inner, "log_prob"):
         return inner.log_prob(X, y)
     if is_classifier(inner):
@@ -169,75 +171,30 @@ def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         shares = (np.asarray(y)[:, None] == labels) * proba
         return np.log(np.maximum(shares.sum(1), np.finfo(proba.dtype).tiny))
     if isinstance(inner, TransformedTargetRegressor):
-        transformed, scale = _transformed(inner, y)
-        density = _density_rows(inner.regressor_, X, transformed)
-        return density - np.log(np.abs(scale)).sum()
-    mixture = _normal(inner, X)
+        inside, log_stretch = TargetTransform(inner, "scorer").smooth_forth(_columns(y))
+        density = _density_rows(inner.regressor_, X, inside.reshape(np.shape(y)))
+        return density - log_stretch.sum(1)
+    mixture = normal_distributions(inner, X, "scorer")
     return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 
 def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
     """CRPS of each row and output, in the units of y."""
-    inner, X = _inside(estimator, X)
+    inner, X = walk(estimator, X)
     if hasattr(inner, "crps"):
         return inner.crps(X, y)
     if isinstance(inner, TransformedTargetRegressor):
-        transformed, scale = _transformed(inner, y)
-        scores = _crps_rows(inner.regressor_, X, transformed)
+        inside, scale = TargetTransform(inner, "scorer").linear_forth(_columns(y))
+        scores = _crps_rows(inner.regressor_, X, inside.reshape(np.shape(y)))
         return scores.reshape(len(scores), -1) * np.abs(scale)
-    mixture = _normal(inner, X)
+    mixture = normal_distributions(inner, X, "scorer")
     return mixture.crps(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 
-def _interval_ends(estimator: Any, X: Any, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper ends, ``(n_samples,)`` or ``(n_samples, n_outputs)`` each."""
-    inner, X = _inside(estimator, X)
-    if hasattr(inner, "predict_interval"):
-        ends = inner.predict_interval(X, level)
-        return ends[..., 0], ends[..., 1]
-    if isinstance(inner, TransformedTargetRegressor):
-        first, second = (
-            end.reshape(len(end), -1) for end in _interval_ends(inner.regressor_, X, level)
-        )
-        shift, scale = linear_target_transform(inner, first.shape[1], "scorer")
-        # A transform that falls exchanges the ends.
-        ends = np.sort(np.stack([first, second]) * scale + shift, axis=0)
-        return ends[0], ends[1]
-    tails = np.array([1 - level, 1 + level]) / 2
-    ends = _normal(inner, X).quantiles(tails)
-    return ends[..., 0], ends[..., 1]
-
-
-def _inside(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """The estimator inside wrappers, also inside those that refer rows."""
-    inner, X = unwrap(estimator, X)
-    while hasattr(inner, "referral_score"):
-        inner, X = unwrap(getattr(inner, "estimator_", inner.estimator), X)
-    return inner, X
-
-
-def _transformed(fitted: TransformedTargetRegressor, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Targets as the regressor inside takes them, and the scale that brings results back."""
+def _columns(y: Any) -> np.ndarray:
+    """Targets of shape ``(n_samples, n_outputs)``."""
     y = np.asarray(y, dtype=np.float64)
-    columns = y.reshape(len(y), -1)
-    shift, scale = linear_target_transform(fitted, columns.shape[1], "scorer")
-    return ((columns - shift) / scale).reshape(y.shape), scale
-
-
-def _normal(inner: Any, X: Any) -> NormalMixture:
-    """Normal distributions for a regressor that says no more than mean and deviation."""
-    predict = getattr(inner, "predict", None)
-    if is_classifier(inner) or predict is None or "return_std" not in _arguments(predict):
-        raise TypeError(
-            f"scorer: {type(inner).__name__} does not say how sure it is: it needs a regressor "
-            "with predict(X, return_std=True), such as DropoutMLPRegressor"
-        )
-    mean, std = (np.asarray(values, dtype=np.float64) for values in predict(X, return_std=True))
-    return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
-
-
-def _arguments(function: Callable[..., Any]) -> Any:
-    return inspect.signature(function).parameters
+    return y.reshape(len(y), -1)
 
 
 def _probabilities(what: str, estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -105,6 +105,38 @@ def test_metadata_routing_sends_weights_and_groups():
     np.testing.assert_array_equal(careful.predict_proba(X), by_hand.predict_proba(X))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda cv: TunedReferralClassifierCV(LogisticRegression(), max_risk=0.2, cv=cv),
+        lambda cv: TunedReferralRegressorCV(BayesianRidge(), min_coverage=0.6, cv=cv),
+    ],
+    ids=["classifier", "regressor"],
+)
+def test_rows_of_one_patient_are_on_one_side(make):
+    X, y = StandardScaler().fit_transform(CANCER[0]), CANCER[1]
+    patients = np.random.default_rng(0).integers(9, size=len(y))
+    by_hand = make(list(GroupKFold(3).split(X, y, patients))).fit(X, y)
+    careful = make(GroupKFold(3)).fit(X, y, groups=patients)
+    assert careful.threshold_ == by_hand.threshold_
+    np.testing.assert_array_equal(careful.cv_results_["risk"], by_hand.cv_results_["risk"])
+    weight = np.random.default_rng(1).random(len(y))
+    weighted = make(GroupKFold(3)).fit(X, y, weight, groups=patients.tolist())
+    by_hand = make(list(GroupKFold(3).split(X, y, patients))).fit(X, y, weight)
+    assert weighted.threshold_ == by_hand.threshold_
+
+
+def test_a_search_inside_a_fixed_referral_gets_the_groups():
+    X, y = StandardScaler().fit_transform(CANCER[0]), CANCER[1]
+    patients = np.random.default_rng(0).integers(9, size=len(y))
+    search = GridSearchCV(LogisticRegression(), {"C": [0.01, 1.0]}, cv=GroupKFold(3))
+    careful = FixedReferralClassifier(search, threshold=0.2).fit(X, y, groups=patients)
+    alone = clone(search).fit(X, y, groups=patients)
+    np.testing.assert_array_equal(
+        careful.estimator_.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    )
+
+
 def test_fixed_takes_part_in_nested_search():
     X, y = CANCER
     careful = FixedReferralClassifier(linear(), threshold=0.2)

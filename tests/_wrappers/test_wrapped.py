@@ -147,13 +147,25 @@ def test_a_logarithm_of_the_target_is_an_error(real_target):
         skdropout.predict_uncertainty(wrapped, X)
 
 
-def test_a_transformed_target_has_no_frame(real_target):
+def test_a_transform_that_is_linear_near_zero_only_is_an_error(real_target):
     X, y = real_target
     wrapped = TransformedTargetRegressor(
-        quick(DropoutMLPRegressor), transformer=StandardScaler()
+        quick(DropoutMLPRegressor),
+        func=lambda y: y,
+        inverse_func=lambda t: np.minimum(t, 60.0),
+        check_inverse=False,
     ).fit(X, y)
-    with pytest.raises(ValueError, match="as_frame=True is not available"):
-        skdropout.predict_uncertainty(wrapped, X, as_frame=True)
+    with pytest.raises(ValueError, match="is not linear, so a variance"):
+        skdropout.predict_uncertainty(wrapped, X)
+
+
+def test_a_transform_that_mixes_outputs_is_an_error(two_targets):
+    X, y = two_targets
+    wrapped = TransformedTargetRegressor(quick(DropoutMLPRegressor), transformer=PCA(2)).fit(X, y)
+    with pytest.raises(ValueError, match="target transform PCA mixes the outputs"):
+        skdropout.predict_uncertainty(wrapped, X)
+    with pytest.raises(ValueError, match="predict_interval: the target transform PCA mixes"):
+        skdropout.predict_interval(wrapped, X)
 
 
 # ---- what cannot be asked -----------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What stands around a network: pipelines, searches, target transforms."""
