@@ -1,4 +1,9 @@
-"""Data that many tests share, and one torch thread a process: the tests run in parallel."""
+"""Data that many tests share, and one torch thread a process: the tests run in parallel.
+
+With `OMP_NUM_THREADS` in the environment, as many.
+"""
+
+import os
 
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ from sklearn.datasets import make_classification, make_regression
 
 from skdropout import _device
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def pytest_addoption(parser):
