@@ -1,6 +1,6 @@
 """A member of a mixed stack trains as it would alone.
 
-Whole trainings are compared in float64, one step in float32: see `in_float64`.
+Whole trainings are compared in float64, two steps in float32: see `in_float64`.
 """
 
 import pickle
@@ -29,7 +29,7 @@ from tests.reference import NORMALIZATIONS, quick, target
 # Products of a stack and of a single matrix round differently: in float64 in the sixteenth digit.
 # After training, differences were below 1e-12; below 1e-9 where batch normalization makes the
 # gradient of a bias zero, which Adam divides by its size.
-TOLERANCE = {"rtol": 1e-7, "atol": 1e-8}
+TOLERANCE = {"rtol": 1e-6, "atol": 1e-7}
 
 # What the members of one stack may differ in.
 DIFFERENCES = [
@@ -297,6 +297,7 @@ def test_a_stack_that_went_through_a_pickle(two_classes, dropout, normalization,
     family = Variational(kl_warmup=2) if dropout == "variational" else dropout
     models = _models(
         DropoutMLPRegressor,
+        DIFFERENCES[1::2],
         dropout=family,
         normalization=normalization,
         early_stopping=early_stopping,
