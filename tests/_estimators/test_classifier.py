@@ -107,6 +107,7 @@ def test_samples_of_a_random_state_are_new_draws_of_the_same_law(two_classes):
     assert_same_moments(own, new)
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("class_weight", ["balanced", {0: 1.0, 1: 5.0}])
 def test_class_weight_is_sample_weight(two_classes, class_weight):
     X, y = two_classes

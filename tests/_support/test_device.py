@@ -74,6 +74,7 @@ def test_predictions_are_those_of_the_cpu(
         np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-6 * np.abs(here).max())
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
@@ -94,7 +95,7 @@ def test_training_without_noise_is_that_of_the_cpu(
         _fit(estimator_class, *two_classes, device=device, **parameters)
         for device in ("cuda", "cpu")
     )
-    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,7 @@ def test_warm_start_moves_with_the_device(two_classes):
         assert _where(model) == {device}
 
 
+@pytest.mark.usefixtures("in_float64")
 def test_a_batched_search(two_classes):
     X, y = two_classes
     grid = {"alpha": [1e-4, 1.0], "learning_rate_init": [1e-3, 1e-2]}
@@ -178,7 +180,7 @@ def test_a_batched_search(two_classes):
         for device in ("cuda", "cpu")
     )
     scores = [search.cv_results_["mean_test_score"] for search in (there, here)]
-    np.testing.assert_allclose(*scores, rtol=1e-3)
+    np.testing.assert_allclose(*scores, rtol=1e-5)
     assert _where(there.best_estimator_) == {"cuda"}
 
 

@@ -131,6 +131,7 @@ def test_the_given_validation_rows_are_watched(two_classes):
     assert right.t_ == right.n_iter_ * len(X)
 
 
+@pytest.mark.usefixtures("in_float64")
 def test_validation_weights(two_classes):
     X, X_val, y, y_val = _split(*two_classes)
     used = np.arange(len(X_val)) % 2
@@ -140,7 +141,7 @@ def test_validation_weights(two_classes):
     left_out = DropoutMLPClassifier(**STOPPING).fit(
         X, y, X_val=X_val[used == 1], y_val=y_val[used == 1]
     )
-    np.testing.assert_allclose(weighted.validation_scores_, left_out.validation_scores_, rtol=1e-4)
+    np.testing.assert_allclose(weighted.validation_scores_, left_out.validation_scores_, rtol=1e-6)
 
 
 def test_early_stopping_without_draws_watches_the_weight_scaling_rule(two_classes):

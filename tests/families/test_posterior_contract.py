@@ -114,6 +114,7 @@ def test_rows_of_weight_zero_are_no_training_rows(rows, name):
     assert weighted.loss_terms_ == without.loss_terms_
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_weights_leave_the_balance(rows, name):
     X, y = rows
@@ -121,7 +122,7 @@ def test_weights_leave_the_balance(rows, name):
     once = _fit(_model(name), X, y, sample_weight=weight)
     tripled = _fit(_model(name), X, y, sample_weight=3 * weight)
     for term, values in once.loss_terms_.items():
-        np.testing.assert_allclose(values, tripled.loss_terms_[term], rtol=1e-4)
+        np.testing.assert_allclose(values, tripled.loss_terms_[term], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", POSTERIORS)

@@ -33,7 +33,8 @@ def cluster(tmp_path):
 @pytest.mark.filterwarnings("default::ResourceWarning")
 @pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
 def test_a_cluster_with_two_workers_gets_the_same_result(two_classes, cluster, monkeypatch):
-    model = quick(DropoutMLPClassifier)
+    # A few steps of gradient descent, which do not make the rounding of a stack grow.
+    model = quick(DropoutMLPClassifier, solver="sgd")
     here, train = [], DropoutNet.partial_fit
     monkeypatch.setattr(
         DropoutNet,
@@ -48,8 +49,7 @@ def test_a_cluster_with_two_workers_gets_the_same_result(two_classes, cluster, m
     np.testing.assert_allclose(
         ours.cv_results_["mean_test_loss"],
         theirs.cv_results_["mean_test_score"],
-        rtol=1e-3,
-        atol=1e-4,
+        rtol=1e-5,
     )
     # It was the workers that scored, too.
     processes = {ours.cv_results_[f"split{k}_test_process"][c] for k in range(3) for c in range(6)}

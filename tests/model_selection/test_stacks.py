@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.model_selection import BatchedGridSearchCV, _stacks
@@ -60,6 +61,18 @@ def test_stacks_stay_below_their_size(two_classes, monkeypatch):
     assert sorted(len(stack) for stack in cut(jobs, 1)) == [2, 2, 3, 3]
     monkeypatch.setattr(_stacks, "_STACK_BYTES", 1)
     assert [len(stack) for stack in cut(jobs, 1)] == [1] * 10
+
+
+def test_processes_share_the_stacks(two_classes):
+    """In float32, as other processes train, so by a few steps that do not make rounding grow."""
+    model, grid = quick(DropoutMLPClassifier, solver="sgd"), {"dropout_rate": [0.1, 0.3, 0.5]}
+    ours, theirs = (
+        search_class(model, grid, cv=3, scoring="neg_log_loss", n_jobs=2).fit(*two_classes)
+        for search_class in (BatchedGridSearchCV, GridSearchCV)
+    )
+    for name in ("mean_test_score", "std_test_score"):
+        np.testing.assert_allclose(ours.cv_results_[name], theirs.cv_results_[name], rtol=1e-5)
+    assert ours.best_index_ == theirs.best_index_
 
 
 # ---- what travels ------------------------------------------------------------------------------
