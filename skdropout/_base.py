@@ -19,6 +19,7 @@ from ._calibration import CalibratedInFit
 from ._device import resolve_device
 from ._random import new_seed
 from ._rounds import fixed_draws
+from ._threads import threads_for
 from .arrays import as_tensor
 from .likelihood import Likelihood
 from .network import Architecture, Member
@@ -117,7 +118,7 @@ class DropoutMLP(CalibratedInFit, ABC):
             before stays as it was.
         """
         # Tensors that are made in the caller's inference mode could not be trained.
-        with _restored_on_error(self), torch.inference_mode(False):
+        with _restored_on_error(self), torch.inference_mode(False), threads_for():
             again = self.warm_start and hasattr(self, "net_")
             job = self._job(X, y, sample_weight, X_val, y_val, sample_weight_val, first=not again)
             if again:
@@ -170,7 +171,7 @@ class DropoutMLP(CalibratedInFit, ABC):
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
-        with _restored_on_error(self), torch.inference_mode(False):
+        with _restored_on_error(self), torch.inference_mode(False), threads_for():
             self._validate_params()
             if self.early_stopping:
                 raise ValueError(

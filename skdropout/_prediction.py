@@ -17,6 +17,7 @@ from torch import Tensor
 from ._random import local_random_state, new_seed
 from ._rounds import Rounds, needed_draws
 from ._settings import Settings
+from ._threads import threads_for
 from .arrays import as_tensor
 from .draws import evaluate
 from .moments import propagate
@@ -45,6 +46,7 @@ class Prediction(Settings, BaseEstimator):
         raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
         """
 
+    @threads_for()
     def _reduce(
         self,
         X: np.ndarray,
@@ -107,6 +109,7 @@ class Prediction(Settings, BaseEstimator):
         order = np.argsort(np.concatenate(finished))
         return tuple(np.concatenate(parts)[order] for parts in zip(*results, strict=True))
 
+    @threads_for()
     def _functions(self, uncertain: str | None = None) -> PlainStack | MomentStack | Rounds:
         """The plain networks that answer a prediction, or their moments.
 
@@ -160,6 +163,7 @@ class Prediction(Settings, BaseEstimator):
                 f"{type(self).__name__}: {error}; the model has dropout={self.dropout!r}"
             ) from error
 
+    @threads_for()
     def _sampled_functions(self, method: str, n_functions: int, random_state: Any) -> PlainStack:
         """Functions from the posterior, spread evenly over the members.
 

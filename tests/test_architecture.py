@@ -11,7 +11,7 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. Files of one floor know nothing of each other.
 FLOORS = [
-    {"arrays"},
+    {"arrays", "_threads"},
     {"families/_noise", "families/_members"},
     {"families/_base"},
     {"families/_posterior"},
