@@ -77,8 +77,8 @@ def spread(function: Callable[[T], R], items: Sequence[T], multiply_adds: int) -
     """Apply a function of torch to items that do not depend on each other.
 
     Each of the allowed threads takes the next item until none is left, with operations of one
-    thread: results do not depend on how many there are. Where an item is too small for that, or
-    there are fewer items than threads, they are done one after the other.
+    thread: results do not depend on how many there are. Items that are too
+    small for that are done one after the other.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def spread(function: Callable[[T], R], items: Sequence[T], multiply_adds: int) -
     list
         In the order of the items.
     """
-    n_threads = allowed_threads()
-    if not 1 < n_threads <= len(items) or multiply_adds < _WORTH_A_TURN:
+    n_threads = min(allowed_threads(), len(items))
+    if n_threads < 2 or multiply_adds < _WORTH_A_TURN:
         with threads_for(multiply_adds):
             return [function(item) for item in items]
     results: list[Any] = [None] * len(items)

@@ -25,7 +25,7 @@ from .plain import PlainLayer, PlainStack
 _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
 # Multiply-adds that a thread takes at a time of a product of all draws.
-_PART = 2 * 10**7
+_PART = 10**7
 
 
 def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:

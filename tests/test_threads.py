@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPRegressor, _threads
@@ -84,7 +85,9 @@ def test_a_small_network_is_trained_on_one_thread(estimator_class, two_classes, 
 
 def test_a_large_network_is_trained_on_all_threads(real_target, seen):
     parameters = {"hidden_layer_sizes": (512, 512), "batch_size": 120, "max_iter": 1}
-    quick(DropoutMLPRegressor, **parameters, callbacks=[("spy", Spy())]).fit(*real_target)
+    model = quick(DropoutMLPRegressor, **parameters, callbacks=[("spy", Spy())])
+    with pytest.warns(ConvergenceWarning):
+        model.fit(*real_target)
     assert seen == [2]
 
 
@@ -109,8 +112,8 @@ def test_many_draws_of_a_wide_layer_are_parts_on_one_thread_each(real_target, ad
     model.set_params(n_draws=1000)
     addmm.clear()
     model.predict(np.tile(X, (10, 1))[:200])
-    # 60 million multiply-adds in parts of 20, and the map that all draws share.
-    assert addmm == [1] * (1 + 4)
+    # 60 million multiply-adds in parts of nearly ten, and the map that all draws share.
+    assert addmm == [1] * (1 + 7)
 
 
 def test_few_rows_of_a_wide_network_are_one_product_on_all_threads(real_target, monkeypatch):
