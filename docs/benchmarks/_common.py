@@ -11,6 +11,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,12 @@ PACKAGES = ("skdropout", "torch", "scikit-learn", "skorch", "numpy")
 
 
 def make_parser(
-    script: str, description: str, *, data: bool = False, threads: bool = False
+    script: str,
+    description: str,
+    *,
+    data: bool = False,
+    threads: bool = False,
+    busy: bool = False,
 ) -> argparse.ArgumentParser:
     """Options that several scripts have."""
     parser = argparse.ArgumentParser(description=description)
@@ -35,6 +41,9 @@ def make_parser(
     if threads:
         help_ = "thread counts to measure at (default: 1 and one per core)"
         parser.add_argument("--threads", type=int, nargs="+", help=help_)
+    if busy:
+        help_ = "measure too while another process keeps one core busy"
+        parser.add_argument("--busy", action="store_true", help=help_)
     return parser
 
 
@@ -94,6 +103,26 @@ def threads(n_threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+BUSY = """Another process keeps one of the {cores} cores busy all the while. Everyone has {cores}
+threads, the default."""
+
+# It ends by itself if this process is killed.
+_BUSY_LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep one core busy with another process."""
+    process = subprocess.Popen([sys.executable, "-c", _BUSY_LOOP])
+    try:
+        time.sleep(0.5)
+        assert process.poll() is None, "it runs until it is stopped"
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def n_cores() -> int:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from _common import (
+    BUSY,
     Page,
     alternate,
+    busy_core,
     make_parser,
     markdown_table,
     median_ratio,
+    n_cores,
     parse,
     threads,
 )
@@ -43,6 +46,9 @@ in brackets.
 Two classes are one raw output; with ten the last matrix product has ten columns for each draw.
 Before the clock starts, the mean probabilities of both are compared: the largest difference must
 lie within sampling error."""
+
+
+BUSY_ROUNDS = "At most three rounds: the rival takes minutes."
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def case_rows(case: Case, repeats: int) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = make_parser(__file__, __doc__, threads=True)
+    parser = make_parser(__file__, __doc__, threads=True, busy=True)
     parser.add_argument("--repeats", type=int, default=7)
     options = parse(parser)
     repeats = 2 if options.quick else options.repeats
@@ -178,6 +184,11 @@ def main() -> None:
         with threads(n_threads):
             lines = [row for case in cases for row in case_rows(case, repeats)]
         page.add(f"## Threads: {n_threads}", markdown_table([*header, "float64 / float32"], lines))
+    if options.busy:
+        with threads(n_cores()), busy_core():
+            lines = [row for case in cases for row in case_rows(case, min(repeats, 3))]
+        table = markdown_table([*header, "float64 / float32"], lines)
+        page.add("## A busy core", BUSY.format(cores=n_cores()), BUSY_ROUNDS, table)
     page.write()
 
 

@@ -9,7 +9,17 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from _common import Page, alternate, make_parser, markdown_table, median_ratio, n_cores, threads
+from _common import (
+    BUSY,
+    Page,
+    alternate,
+    busy_core,
+    make_parser,
+    markdown_table,
+    median_ratio,
+    n_cores,
+    threads,
+)
 from _data import load_table
 from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer
@@ -168,7 +178,7 @@ def growth(X: np.ndarray, y: np.ndarray, sizes: list[tuple[int, int]], epochs: i
 
 
 def main() -> None:
-    parser = make_parser(__file__, __doc__, data=True)
+    parser = make_parser(__file__, __doc__, data=True, busy=True)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     repeats, epochs, larger_epochs, n_rates = options.repeats, 50, (5, 20), 10
@@ -203,6 +213,13 @@ def main() -> None:
             GROWTH.format(epochs=larger_epochs[0]),
             growth(X, y, sizes, larger_epochs[0]),
         )
+    if options.busy:
+        label, X_own, y_own, length, _ = searches[0]
+        with threads(n_cores()), busy_core():
+            turns = contestants(X_own, y_own, 32, length, n_rates)
+            turns.pop("GridSearchCV(stock skorch, n_jobs=2)")
+            lines = compared(label, alternate(turns, repeats), 32)
+        page.add("## A busy core", BUSY.format(cores=n_cores()), markdown_table(header, lines))
     page.write()
 
 

@@ -12,11 +12,13 @@ from .._inference.functions import Draws, Functions, Moments, Rounds
 from .._networks.plain import PlainStack
 from .._support.random import local_random_state, new_seed
 from .._support.sklearn import Interval, validate_parameter_constraints
+from .._support.threads import threads_for
 
 if TYPE_CHECKING:
     from .base import DropoutMLP
 
 
+@threads_for()
 def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functions:
     """What answers a prediction.
 
@@ -83,6 +85,7 @@ def _moments(estimator: DropoutMLP) -> Any:
         ) from error
 
 
+@threads_for()
 def sampled_functions(
     estimator: DropoutMLP, method: str, n_functions: int, random_state: Any
 ) -> tuple[Draws, np.ndarray]:

@@ -22,6 +22,7 @@ from .._predictive.frames import uncertainty_frame
 from .._predictive.uncertainty import Uncertainty
 from .._support.random import new_seed
 from .._support.sklearn import StrOptions, validate_parameter_constraints
+from .._support.threads import threads_for
 from .._training.jobs import train_net
 from .._training.net import DropoutNet, NonFiniteLossError
 from .._training.rows import Rows
@@ -110,7 +111,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             before stays as it was.
         """
         # Tensors that are made in the caller's inference mode could not be trained.
-        with _restored_on_error(self), torch.inference_mode(False):
+        with _restored_on_error(self), torch.inference_mode(False), threads_for():
             self._validate_params()
             again = self.warm_start and hasattr(self, "net_")
             described = describe(self, X, y, sample_weight, again=again)
@@ -123,7 +124,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
-        with _restored_on_error(self), torch.inference_mode(False):
+        with _restored_on_error(self), torch.inference_mode(False), threads_for():
             self._validate_params()
             if self.early_stopping:
                 raise ValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -17,12 +17,15 @@ from torch import Tensor
 
 from .._networks.normalization import EPSILON
 from .._networks.plain import PlainLayer, PlainStack
+from .._support.threads import spread, threads_for
 from ..families import PlainLinear
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.
 _FEW_ROWS = 96
 _CHUNK_BYTES = 2**25
+# Multiply-adds that a thread takes at a time of a product of all draws.
+_PART = 10**7
 
 
 def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
@@ -149,18 +152,21 @@ class _Member:
     def __call__(self, h: Tensor) -> Tensor:
         """Raw outputs ``(n_draws, rows, n_raw)`` of inputs ``(n_features, rows)``."""
         n_rows = h.shape[1]
-        for depth, layer in enumerate(self.shared):
-            h = layer(h)
-            if self.own or depth < len(self.shared) - 1:
-                h = self.activation(h)
+        with threads_for(n_rows * _multiply_adds(self.shared)):
+            for depth, layer in enumerate(self.shared):
+                h = layer(h)
+                if self.own or depth < len(self.shared) - 1:
+                    h = self.activation(h)
         if not self.own:
             return h.T.expand(self.n_draws, -1, -1)
+        each = n_rows * _multiply_adds(self.own)
+        if len(self.own) > 1 and n_rows > _FEW_ROWS and h.device.type == "cpu":
+            draws = spread(partial(self._one_by_one, h), range(self.n_draws), each)
+            return torch.stack(draws).transpose(1, 2)
         if len(self.own) == 1:
             return self.own[0].side_by_side(h)
-        if n_rows <= _FEW_ROWS or h.device.type != "cpu":
+        with threads_for(self.n_draws * each):
             return self._all_at_once(h)
-        draws = [self._one_by_one(h, draw) for draw in range(self.n_draws)]
-        return torch.stack(draws).transpose(1, 2)
 
     def _one_by_one(self, h: Tensor, draw: int) -> Tensor:
         """One draw, with the units that it drops left out: ``(n_raw, rows)``."""
@@ -191,6 +197,11 @@ class _Member:
                     hidden = self.activation(hidden)
             groups.append(hidden)
         return torch.cat(groups)
+
+
+def _multiply_adds(layers: Sequence[_MemberLayer]) -> int:
+    """Of one row and one draw."""
+    return sum(layer.weight.shape[1] * layer.weight.shape[2] for layer in layers)
 
 
 class _MemberLayer:
@@ -242,7 +253,18 @@ class _MemberLayer:
         n_draws, n_in, n_out = weight.shape
         stacked = weight.transpose(1, 2).reshape(n_draws * n_out, n_in)
         bias = self.bias.expand(n_draws, -1).reshape(-1, 1)
-        return torch.addmm(bias, stacked, h).view(n_draws, n_out, -1).transpose(1, 2)
+        outputs = h.new_empty(n_draws * n_out, h.shape[1])
+        size = len(stacked)
+        if h.device.type == "cpu":
+            # The same parts for any number of threads, so the same results.
+            size = max(1, _PART // max(1, n_in * h.shape[1]))
+
+        def product(start: int) -> None:
+            part = slice(start, start + size)
+            torch.addmm(bias[part], stacked[part], h, out=outputs[part])
+
+        spread(product, range(0, len(stacked), size), min(size, len(stacked)) * h.shape[1] * n_in)
+        return outputs.view(n_draws, n_out, -1).transpose(1, 2)
 
     def batched(self, h: Tensor, draws: slice) -> Tensor:
         """Some draws of a map, ``(n_draws, rows, n_in)`` to ``(n_draws, rows, n_out)``."""

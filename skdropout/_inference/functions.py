@@ -15,6 +15,7 @@ from .._networks.stack import Stack
 from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, needed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.arrays import as_tensor
+from .._support.threads import threads_for
 from .draws import evaluate
 from .moments.propagation import propagate
 
@@ -128,6 +129,7 @@ def _device(stack: PlainStack | MomentStack) -> torch.device:
     return stack.layers[0].linear.weight.device
 
 
+@threads_for()
 def reduce(
     functions: Functions, X: np.ndarray, function: Callable[..., tuple], *rows: np.ndarray
 ) -> tuple[np.ndarray, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
 from .._networks.stack import Stack
 from .._support.members import join_members
+from .._support.threads import threads_for
 from ..families import MultiplicativeLinear
 from .epoch import Plan
 from .net import DropoutNet, NonFiniteLossError
@@ -132,9 +134,9 @@ def train_net(net: DropoutNet, rows: Rows, epochs: int) -> None:
     NonFiniteLossError
         If the losses of all members became NaN or infinite.
     """
-    # Both contexts end here and are the thread's own: the caller's modes neither reach the
+    # These contexts end here and are the thread's own: the caller's modes neither reach the
     # training nor are changed by it.
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), threads_for(_multiply_adds(net)):
         if not net.initialized_:
             net.initialize()
         device = torch.device(net.device)
@@ -145,6 +147,13 @@ def train_net(net: DropoutNet, rows: Rows, epochs: int) -> None:
             net.partial_fit(rows.to(device), None, epochs=epochs)
         finally:
             net.validation = None
+
+
+def _multiply_adds(net: DropoutNet) -> int:
+    """Of the forward pass of one batch through the whole stack."""
+    widths, n_members = net.module.architecture.widths, len(net.module.members)
+    n_weights = n_members * sum(a * b for a, b in itertools.pairwise(widths))
+    return n_weights * net.plan.batch_size
 
 
 class TrainedStack:
@@ -163,6 +172,7 @@ class TrainedStack:
         If the user ends the training: nobody asked for half-trained networks of a search.
     """
 
+    @threads_for()
     def __init__(self, jobs: Sequence[Job], callbacks: Sequence[tuple[str, Callback]] = ()) -> None:
         members = [member for job in jobs for member in job.members]
         stack = Stack(jobs[0].architecture, members)

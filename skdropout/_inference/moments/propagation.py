@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..._networks.activations import ACTIVATIONS
 from ..._networks.plain import MomentStack
+from ..._support.threads import spread
 from .activated import ACTIVATED, without_noise
 from .maps import MomentMap, Normalized, Passed, add_products, by_columns, unexplained
 from .outputs import GaussianOutputs, closest_decision, joined
@@ -154,14 +155,16 @@ class _Member:
             )
 
     def __call__(self, x: Tensor, chunk: int) -> GaussianOutputs:
-        parts = []
-        for rows in x.split(chunk):
-            outputs = self._outputs(rows)
-            if self.weight.dtype == torch.float32 and not outputs.is_finite():
-                # Fourth powers of units beyond 1e9 are beyond float32.
-                outputs = self._wide._outputs(rows.double()).to(rows.dtype)
-            parts.append(outputs)
-        return joined(parts)
+        n_weights = sum(weight.numel() for _, weight in self.plain)
+        work = min(chunk, len(x)) * n_weights if x.device.type == "cpu" else 0
+        return joined(spread(self._finite_outputs, x.split(chunk), work))
+
+    def _finite_outputs(self, x: Tensor) -> GaussianOutputs:
+        outputs = self._outputs(x)
+        if self.weight.dtype == torch.float32 and not outputs.is_finite():
+            # Fourth powers of units beyond 1e9 are beyond float32.
+            outputs = self._wide._outputs(x.double()).to(x.dtype)
+        return outputs
 
     @cached_property
     def _wide(self) -> _Member:
