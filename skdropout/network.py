@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .activations import ACTIVATIONS
-from .families import Family, NoiseSource, NoisyLinear, PlainLinear, select_members
+from .families import Family, NoiseStreams, NoisyLinear, PlainLinear, select_members
 from .normalization import NORMALIZATIONS, Normalization
 from .plain import MomentLayer, MomentStack, PlainLayer, PlainStack
 
@@ -145,7 +145,7 @@ class Stack(nn.Module):
         }
         return small
 
-    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+    def forward(self, x: Tensor, source: NoiseStreams) -> Tensor:
         """Noisy pass with fresh noise for every row, for training.
 
         Parameters
@@ -168,7 +168,7 @@ class Stack(nn.Module):
             x = activation(x)
         return last(x, source)
 
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def kl(self, source: NoiseStreams | None = None) -> Tensor:
         """Kullback-Leibler divergence from the prior, in nats: ``(members,)``.
 
         Parameters

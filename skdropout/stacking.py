@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
-from .families import MultiplicativeLinear, join_members
+from .families import join_members
 from .likelihood import Likelihood
 from .network import Architecture, Member, Stack
 from .rows import Rows, join_rows
@@ -78,9 +78,7 @@ class Job:
     def silent(self) -> bool:
         """Whether there is no noise, and noise at a rate of zero is exactly none."""
         member = self.members[0]
-        layer = type(member.family).layer
-        multiplied = issubclass(layer, MultiplicativeLinear) and not layer.learned
-        return multiplied and not any(member.rates)
+        return type(member.family).layer.is_exact_at_zero() and not any(member.rates)
 
     def _row_key(self) -> tuple[str, int]:
         """What jobs must agree in about their rows: the batches of an epoch.

@@ -16,7 +16,7 @@ from torch.optim.adam import adam
 
 from .backprop import Backprop
 from .elastic_net import ElasticNet
-from .families import BlockNoise, NoiseSource
+from .families import BlockNoise, NoiseSource, NoiseStreams
 from .flat_parameters import FlatParameters
 from .rows import Blocks
 
@@ -334,9 +334,9 @@ class SteppingNet(NeuralNet):
     def _gradients_by_autograd(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Set the gradients and return the raw outputs."""
         self.flat_.gradient.zero_()
-        source = self.noise_
+        source: NoiseStreams = self.noise_
         if self.counting_ is not None:
-            source = BlockNoise(source, x.shape[1], self.counting_)
+            source = BlockNoise(self.noise_, x.shape[1], self.counting_)
         raw = self.module_(x, source)
         losses = self.criterion_.objective(raw, y)
         # Members share no parameters: the gradient of their sum is each one's own.

@@ -11,16 +11,16 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. Files of one floor know nothing of each other.
 FLOORS = [
-    {"arrays"},
-    {"families/_noise", "families/_members"},
+    {"arrays", "scratch"},
+    {"families/_maps", "families/_noise", "families/_members", "families/_log_uniform"},
+    {"families/_reverse"},
     {"families/_base"},
-    {"families/_posterior"},
+    {"families/_multiplicative", "families/_weights"},
     {"families/*"},
     {"families/__init__"},
     {"normalization", "activations"},
     {"plain"},
-    {"network", "likelihood", "scratch"},
-    {"reverse_maps"},
+    {"network", "likelihood"},
     {
         "gaussian_likelihoods",
         "rows",

@@ -170,18 +170,58 @@ def the_kl_gradient_is_the_slope_of_the_kl(family):
         torch.testing.assert_close((values[0] - values[1]) / 2, slope, rtol=1e-5, atol=1e-10)
 
 
-def the_written_out_kl_gradient_is_autograds(family):
-    ours, theirs = make_linear(family), make_linear(family)
-    for linear in (ours, theirs):
-        for parameter in linear.parameters():
-            parameter.grad = torch.zeros_like(parameter)
-    factors = torch.tensor([0.3, 2.0])
-    ours.add_kl_gradient(factors, NoiseSource([0, 1], CPU))
-    kl = theirs.kl(NoiseSource([0, 1], CPU))
+def the_reverse_pass_is_autograds(family):
+    """If the family has one: outputs, all gradients and that of the KL, of two members and one.
+
+    Half of the noise's parameters are moved far up, to where some families bound them.
+    """
+    for n_members in (2, 1):
+        linear = make_linear(family, RATES[:n_members])
+        learned = [p for name, p in linear.named_parameters() if name not in ("weight", "bias")]
+        with torch.no_grad():
+            for parameter in learned:
+                parameter.flatten()[::2] += 2.0
+        for rectified in (False, True):
+            _hold_pass_to_autograd(linear, rectified)
+
+
+def _hold_pass_to_autograd(linear, rectified):
+    n_members, factors = len(linear.weight), torch.tensor([0.3, 2.0])[: len(linear.weight)]
+    for parameter in linear.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    quick = linear.reverse_pass(rectified)
+    if quick is None:
+        return
+    before = inputs().expand(n_members, -1, -1).clone().requires_grad_()
+    x = before.relu() if rectified else before
+    above = torch.linspace(-1, 1, 3).expand(n_members, 9, 3)
+    out, source = linear(x, NoiseSource(range(n_members), CPU)), NoiseSource([5, 6], CPU)
+    kl = linear.kl(NoiseSource([5, 6], CPU)) * factors
+    parameters = list(linear.parameters())
+    wanted = torch.autograd.grad(out, [before, *parameters], above, allow_unused=True)
+    with torch.no_grad():
+        run = quick(linear)
+        values = run.noise(9, NoiseSource(range(n_members), CPU))
+        lean = [v if v is None or n_members > 1 else v[0] for v in (x.clone(), values, above)]
+        ours, kept = run.forward(*lean[:2])
+        run.backward(lean[0], kept, lean[2].clone())
+        on_x = run.gradient_of_inputs(lean[0], kept, lean[2].clone())
+        on_x = on_x * (lean[0] > 0) if rectified else on_x
+        close(ours.view_as(out), out)
+        close(on_x.view_as(x), wanted[0])
+        for parameter, gradient in zip(parameters, wanted[1:], strict=True):
+            close(parameter.grad, gradient)
+            parameter.grad.fill_(1.0)
+        run.add_kl_gradient(factors, source)
+    slopes = [None] * len(parameters)
     if kl.requires_grad:
-        (kl * factors).sum().backward()
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+        slopes = torch.autograd.grad(kl.sum(), parameters, allow_unused=True)
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        close(parameter.grad, torch.ones_like(parameter) + (0.0 if slope is None else slope))
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-5)
 
 
 def members_keep_their_own_parameters(family):
@@ -219,7 +259,7 @@ LAWS = [
     moments_are_those_of_the_draws,
     gain_moments_are_those_of_the_gains,
     the_kl_gradient_is_the_slope_of_the_kl,
-    the_written_out_kl_gradient_is_autograds,
+    the_reverse_pass_is_autograds,
     members_keep_their_own_parameters,
     seeds_decide_and_pickles_keep,
 ]
