@@ -186,38 +186,57 @@ def the_reverse_pass_is_autograds(family):
 
 
 def _hold_pass_to_autograd(linear, rectified):
-    n_members, factors = len(linear.weight), torch.tensor([0.3, 2.0])[: len(linear.weight)]
     for parameter in linear.parameters():
         parameter.grad = torch.full_like(parameter, 7.0)
     quick = linear.reverse_pass(rectified)
     if quick is None:
         return
-    before = inputs().expand(n_members, -1, -1).clone().requires_grad_()
-    x = before.relu() if rectified else before
-    above = torch.linspace(-1, 1, 3).expand(n_members, 9, 3)
-    out, source = linear(x, NoiseSource(range(n_members), CPU)), NoiseSource([5, 6], CPU)
-    kl = linear.kl(NoiseSource([5, 6], CPU)) * factors
-    parameters = list(linear.parameters())
-    wanted = torch.autograd.grad(out, [before, *parameters], above, allow_unused=True)
+    seeds, factors = [5, 6][: len(linear.weight)], torch.tensor([0.3, 2.0])[: len(linear.weight)]
+    x = inputs().expand(len(seeds), -1, -1)
+    x = (x.relu() if rectified else x).clone().requires_grad_()
+    above = torch.linspace(-1, 1, 3).expand(len(seeds), 9, 3)
+    parameters, out = list(linear.parameters()), linear(x, NoiseSource(seeds, CPU))
+    wanted = torch.autograd.grad(out, [x, *parameters], above, allow_unused=True)
     with torch.no_grad():
-        run = quick(linear)
-        values = run.noise(9, NoiseSource(range(n_members), CPU))
-        lean = [v if v is None or n_members > 1 else v[0] for v in (x.clone(), values, above)]
-        ours, kept = run.forward(*lean[:2])
-        run.backward(lean[0], kept, lean[2].clone())
-        on_x = run.gradient_of_inputs(lean[0], kept, lean[2].clone())
-        on_x = on_x * (lean[0] > 0) if rectified else on_x
+        run, source = quick(linear), NoiseSource(seeds, CPU)
+        ours, on_inputs = _passed(run, x, run.noise(9, source), above, rectified)
         close(ours.view_as(out), out)
-        close(on_x.view_as(x), wanted[0])
+        close(on_inputs.view_as(x), wanted[0] * (x > 0) if rectified else wanted[0])
         for parameter, gradient in zip(parameters, wanted[1:], strict=True):
             close(parameter.grad, gradient)
             parameter.grad.fill_(1.0)
-        run.add_kl_gradient(factors, source)
+        run.add_kl_gradient(factors, NoiseSource(seeds, CPU))
+    slopes = _kl_slopes(linear, factors, NoiseSource(seeds, CPU))
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        close(parameter.grad, 1.0 + slope)
+
+
+def _passed(run, x, noise, above, rectified):
+    """Outputs, and the gradient of the inputs or of what was rectified to them.
+
+    A stack of one has no axis of members.
+    """
+    x, noise, above = (
+        values if values is None or len(above) > 1 else values[0]
+        for values in (x.detach().clone(), noise, above)
+    )
+    out, kept = run.forward(x, noise)
+    out = out.clone()
+    run.backward(x, kept, above.clone())
+    gradient = run.gradient_of_inputs(x, kept, above.clone())
+    # The rectifier's derivative is read off its memory, which the pass may have written to.
+    return out, gradient * (x > 0) if rectified else gradient
+
+
+def _kl_slopes(linear, factors, source):
+    parameters, kl = list(linear.parameters()), linear.kl(source)
     slopes = [None] * len(parameters)
     if kl.requires_grad:
-        slopes = torch.autograd.grad(kl.sum(), parameters, allow_unused=True)
-    for parameter, slope in zip(parameters, slopes, strict=True):
-        close(parameter.grad, torch.ones_like(parameter) + (0.0 if slope is None else slope))
+        slopes = torch.autograd.grad((kl * factors).sum(), parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if slope is None else slope
+        for parameter, slope in zip(parameters, slopes, strict=True)
+    ]
 
 
 def close(ours, theirs):
