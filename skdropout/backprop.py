@@ -45,6 +45,7 @@ class Backprop:
         self.activation, self.derivative = activation.in_place, activation.backward
         self.n_members = len(stack.members)
         self.scratch = Scratch()
+        # `supports` has said that each has one.
         self.maps = [
             quick(linear)
             for quick, linear in zip(_passes(stack), stack.linears, strict=True)
