@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .._support.members import select_members
-from ..families import NoiseSource, NoisyLinear, PlainLinear
+from ..families import NoiseStreams, NoisyLinear, PlainLinear
 from .activations import ACTIVATIONS
 from .architecture import Architecture, Member
 from .normalization import NORMALIZATIONS, Normalization
@@ -97,13 +97,13 @@ class Stack(nn.Module):
         }
         return small
 
-    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+    def forward(self, x: Tensor, source: NoiseStreams) -> Tensor:
         """Noisy pass with fresh noise for every row, for training.
 
         Parameters
         ----------
         x : Tensor of shape (members, rows, n_features)
-        source : NoiseSource
+        source : NoiseStreams
 
         Returns
         -------
@@ -120,12 +120,12 @@ class Stack(nn.Module):
             x = activation(x)
         return last(x, source)
 
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def kl(self, source: NoiseStreams | None = None) -> Tensor:
         """Kullback-Leibler divergence from the prior, in nats: ``(members,)``.
 
         Parameters
         ----------
-        source : NoiseSource, optional
+        source : NoiseStreams, optional
             As in `NoisyLinear.kl`.
         """
         return torch.stack([linear.kl(source) for linear in self.linears]).sum(0)

@@ -2,8 +2,8 @@
 
 Autograd costs more than the arithmetic of a small network: it is the larger half of a training
 step at 100 hidden units and 32 rows. With large weight posteriors it makes a dozen passes more
-over tensors of the size of the weights. The gradients are a few lines a map, and stand in
-`reverse_maps`; every other stack trains through autograd. A test holds the two equal.
+over tensors of the size of the weights. The gradients are a few lines a map, and stand with
+their family (`ReversePass`); every other stack trains through autograd. Tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch import Tensor
 from .._networks.activations import ACTIVATIONS
 from .._networks.stack import Stack
 from .._support.scratch import Scratch
-from ..families import BernoulliLinear, NoiseSource
-from .reverse_maps import LinearMap, RectifiedMap, map_class
+from ..families import NoiseStreams, ReversePass
 
 # Results of a step that take at least so many bytes are written to the same memory in each step.
 # Smaller ones are allocated faster than that takes.
@@ -42,17 +41,16 @@ class Backprop:
     """
 
     def __init__(self, stack: Stack) -> None:
-        name = stack.architecture.activation
-        self.activation, self.derivative = ACTIVATIONS[name].in_place, ACTIVATIONS[name].backward
+        activation = ACTIVATIONS[stack.architecture.activation]
+        self.activation, self.derivative = activation.in_place, activation.backward
         self.n_members = len(stack.members)
         self.scratch = Scratch()
-        self.maps: list[LinearMap] = [
-            map_class(linear)(linear)  # type: ignore[misc]
-            for linear in stack.linears
+        # `supports` has said that each has one.
+        self.maps = [
+            quick(linear)
+            for quick, linear in zip(_passes(stack), stack.linears, strict=True)
+            if quick is not None
         ]
-        for depth, linear in enumerate(stack.linears):
-            if depth and name == "relu" and isinstance(linear, BernoulliLinear):
-                self.maps[depth] = RectifiedMap(linear)
 
     @staticmethod
     def supports(stack: Stack) -> bool:
@@ -60,10 +58,10 @@ class Backprop:
         return (
             not stack.norms
             and stack.inputs is None
-            and all(map_class(linear) is not None for linear in stack.linears)
+            and all(quick is not None for quick in _passes(stack))
         )
 
-    def batches(self, x: Tensor, size: int, source: NoiseSource) -> Iterator[tuple]:
+    def batches(self, x: Tensor, size: int, source: NoiseStreams) -> Iterator[tuple]:
         """Batches of rows with their noise, made for many batches at once.
 
         Parameters
@@ -95,10 +93,11 @@ class Backprop:
     def _hold_memory(self, n_rows: int) -> None:
         """For what steps over so many rows compute. Raw outputs are looked at after a step too."""
         for depth, (before, after) in enumerate(itertools.pairwise(self.maps)):
-            shape = *before.weight.shape[:-2], n_rows, before.weight.shape[-1]
+            weight = before.product.weight
+            shape = *weight.shape[:-2], n_rows, weight.shape[-1]
             if 4 * math.prod(shape) >= _LARGE:
-                before.outputs = self.scratch(f"outputs {depth}", before.weight, *shape)
-                after.gradient = self.scratch(f"gradient {depth}", before.weight, *shape)
+                before.product.outputs = self.scratch(f"outputs {depth}", weight, *shape)
+                after.product.gradient = self.scratch(f"gradient {depth}", weight, *shape)
 
     def forward(self, x: Tensor, noise: Sequence[Tensor | None]) -> tuple[Tensor, list]:
         """Noisy pass.
@@ -145,14 +144,23 @@ class Backprop:
                 gradient = self.maps[depth].gradient_of_inputs(activated, kept, gradient)
                 gradient = self.derivative(gradient, activated)
 
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
+    def add_kl_gradient(self, factors: Tensor, source: NoiseStreams) -> None:
         """Add that of the KL; after `backward`.
 
         Parameters
         ----------
         factors : Tensor of shape (members,)
         source : NoiseSource
-            Both as in `NoisyLinear.add_kl_gradient`.
+            Both as in `ReversePass.add_kl_gradient`.
         """
         for map_ in self.maps:
             map_.add_kl_gradient(factors, source)
+
+
+def _passes(stack: Stack) -> list[type[ReversePass] | None]:
+    """What each family offers for its map; None for autograd."""
+    rectifies = stack.architecture.activation == "relu"
+    return [
+        linear.reverse_pass(rectified=depth > 0 and rectifies)
+        for depth, linear in enumerate(stack.linears)
+    ]

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, PassthroughScoring
 from torch import Tensor
 from torch.optim.adam import adam
 
-from ..families import BlockNoise, NoiseSource
+from ..families import BlockNoise, NoiseSource, NoiseStreams
 from .backprop import Backprop
 from .parameters import FlatParameters
 from .penalty import ElasticNet
@@ -343,9 +343,9 @@ class SteppingNet(NeuralNet):
     def _gradients_by_autograd(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
         """Set the gradients and return the raw outputs."""
         self.flat_.gradient.zero_()
-        source = self.noise_
+        source: NoiseStreams = self.noise_
         if self.counting_ is not None:
-            source = BlockNoise(source, x.shape[1], self.counting_)
+            source = BlockNoise(self.noise_, x.shape[1], self.counting_)
         raw = self.module_(x, source)
         losses = self.criterion_.objective(raw, y)
         # Members share no parameters: the gradient of their sum is each one's own.

@@ -15,7 +15,6 @@ from .._networks.architecture import Architecture, Member
 from .._networks.stack import Stack
 from .._support.members import join_members
 from .._support.threads import threads_for
-from ..families import MultiplicativeLinear
 from .epoch import Plan
 from .net import DropoutNet, NonFiniteLossError
 from .rows import Rows, join_rows
@@ -85,9 +84,7 @@ class Job:
     def silent(self) -> bool:
         """Whether there is no noise, and noise at a rate of zero is exactly none."""
         member = self.members[0]
-        layer = type(member.family).layer
-        multiplied = issubclass(layer, MultiplicativeLinear) and not layer.learned
-        return multiplied and not any(member.rates)
+        return type(member.family).layer.is_exact_at_zero() and not any(member.rates)
 
     def _row_key(self) -> tuple[str, int]:
         """What jobs must agree in about their rows: the batches of an epoch.

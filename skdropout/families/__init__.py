@@ -1,23 +1,18 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
-from ._base import (
-    FAMILIES,
-    Family,
-    GainMoments,
-    LinearMoments,
-    MultiplicativeLinear,
-    NoisyLinear,
-    PlainLinear,
-)
+from ._base import FAMILIES, Family, NoisyLinear, Posterior
 from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli, BernoulliLinear
 from ._concrete import Concrete
 from ._gaussian import Gaussian
-from ._noise import BlockNoise, NoiseSource, kinds_of
+from ._maps import GainMoments, LinearMoments, PlainLinear
+from ._multiplicative import MultiplicativeLinear
+from ._noise import BlockNoise, NoiseSource, NoiseStreams, kinds_of
 from ._none import Noiseless
-from ._posterior import Posterior, WeightPosteriorLinear
+from ._reverse import PlainProduct, ReversePass
 from ._variational import Variational
 from ._variational_gaussian import VariationalGaussian, VariationalGaussianLinear
+from ._weights import WeightPosteriorLinear
 
 __all__ = [
     "FAMILIES",
@@ -32,10 +27,13 @@ __all__ = [
     "LinearMoments",
     "MultiplicativeLinear",
     "NoiseSource",
+    "NoiseStreams",
     "Noiseless",
     "NoisyLinear",
     "PlainLinear",
+    "PlainProduct",
     "Posterior",
+    "ReversePass",
     "Variational",
     "VariationalGaussian",
     "VariationalGaussianLinear",

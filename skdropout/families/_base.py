@@ -1,10 +1,11 @@
-"""What a noise family is: three questions about one linear map ``x @ W + b``."""
+"""What a noise family is: its parameters, and the noise of one linear map ``x @ W + b``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -13,76 +14,10 @@ from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from .._support.arrays import PickledAsArrays
-from .._support.sklearn import validate_parameter_constraints
-from ._noise import NoiseSource
-
-
-@dataclass(frozen=True)
-class PlainLinear:
-    """The linear maps ``(x * gain) @ weight + bias`` of ``M`` members with ``S`` draws each.
-
-    An axis of draws of length 1 means that all draws share the value, which lets the evaluation
-    do the work that they share only once.
-
-    Attributes
-    ----------
-    weight : Tensor of shape (M, S or 1, n_in, n_out)
-    bias : Tensor of shape (M, S or 1, n_out)
-    gain : Tensor of shape (M, S, n_in) or None
-        Factor on each input, zero where the unit is dropped. None means ones.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    gain: Tensor | None = None
-
-    @property
-    def shared(self) -> bool:
-        """Whether all draws of a member are the same map."""
-        return self.gain is None and self.weight.shape[1] == 1 and self.bias.shape[1] == 1
-
-
-@dataclass(frozen=True)
-class GainMoments:
-    """Central moments of independent factors of mean one on the inputs of a map.
-
-    Attributes
-    ----------
-    variance, third, fourth : Tensor of shape (members, n_in or 1)
-    """
-
-    variance: Tensor
-    third: Tensor
-    fourth: Tensor
-
-
-@dataclass(frozen=True)
-class LinearMoments:
-    """Moments of the noisy linear map ``(x * gain) @ weight + bias`` of every member.
-
-    The mean and variance of its product, given those of its inputs, follow from them
-    (`skdropout.moments`).
-
-    Attributes
-    ----------
-    weight : Tensor of shape (members, n_in, n_out)
-        Means.
-    bias : Tensor of shape (members, n_out)
-    gain : GainMoments or None
-        None is no noise on the inputs.
-    variance : Tensor of shape (members, n_in, n_out) or None
-        Variances of the weights, which are independent. None is no noise on them.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    gain: GainMoments | None = None
-    variance: Tensor | None = None
-
-    @classmethod
-    def of_plain(cls, plain: PlainLinear, **noise: GainMoments | Tensor | None) -> LinearMoments:
-        """Around the map of the weight-scaling rule."""
-        return cls(plain.weight[:, 0], plain.bias[:, 0], **noise)  # type: ignore[arg-type]
+from .._support.sklearn import Interval, validate_parameter_constraints
+from ._maps import LinearMoments, PlainLinear
+from ._noise import NoiseStreams
+from ._reverse import ReversePass
 
 
 class NoisyLinear(PickledAsArrays, ABC):
@@ -116,8 +51,10 @@ class NoisyLinear(PickledAsArrays, ABC):
         self.weight = nn.Parameter(torch.zeros(n_members, n_in, n_out, dtype=torch.float32))
         self.bias = nn.Parameter(torch.zeros(n_members, 1, n_out, dtype=torch.float32))
 
+    # ---- what a family says ------------------------------------------------------------------
+
     @abstractmethod
-    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+    def forward(self, x: Tensor, source: NoiseStreams) -> Tensor:
         """The noisy product while training, with fresh noise for every row.
 
         Parameters
@@ -142,7 +79,7 @@ class NoisyLinear(PickledAsArrays, ABC):
         """
 
     @abstractmethod
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def kl(self, source: NoiseStreams | None = None) -> Tensor:
         """Kullback-Leibler divergence from the prior, in nats, over the map: ``(members,)``.
 
         Parameters
@@ -152,27 +89,7 @@ class NoisyLinear(PickledAsArrays, ABC):
             training step. Without it the value is deterministic.
         """
 
-    def plain(self) -> PlainLinear:
-        """The plain map of the weight-scaling rule: one draw, the centre of the posterior."""
-        return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach())
-
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        """Add the gradient of ``factors * kl`` to the parameters' `grad`.
-
-        Families with many parameters may write it out: autograd also computes the value, which
-        a training step does not need.
-
-        Parameters
-        ----------
-        factors : Tensor of shape (members,)
-        source : NoiseSource
-            As in `kl`.
-        """
-        kl = self.kl(source)
-        if kl.requires_grad:
-            (kl * factors).sum().backward()
-
-    # ---- what a family may add -----------------------------------------------------------
+    # ---- what a family may add ---------------------------------------------------------------
 
     def moments(self) -> LinearMoments:
         """Moments of the draws, in closed form.
@@ -186,6 +103,21 @@ class NoisyLinear(PickledAsArrays, ABC):
             f"inference='moments' needs the noise's moments, which {type(self).__name__} does not "
             "state (it has no method moments); allowed with it is inference='draws'"
         )
+
+    def reverse_pass(self, rectified: bool) -> type[ReversePass] | None:
+        """What trains this map without autograd, for speed; None for autograd.
+
+        Parameters
+        ----------
+        rectified : bool
+            Whether the inputs are rectified units, in memory that the pass may overwrite.
+        """
+        return None
+
+    @classmethod
+    def is_exact_at_zero(cls) -> bool:
+        """Whether noise at a rate of zero is exactly none: factors of one, and no KL."""
+        return False
 
     def reset_noise(self) -> None:
         """Start the learned noise; called once, when the initial weights are there."""
@@ -213,68 +145,26 @@ class NoisyLinear(PickledAsArrays, ABC):
         """What a user should know about the noise after training; None if all is well."""
         return None
 
+    # ---- what follows ------------------------------------------------------------------------
 
-class MultiplicativeLinear(NoisyLinear):
-    """A map whose inputs are multiplied by noise of mean one; a rate of zero is a factor of one.
+    def plain(self) -> PlainLinear:
+        """The plain map of the weight-scaling rule: one draw, the centre of the posterior."""
+        weight, alive = self.weight.detach(), self.alive()
+        weight = weight if alive is None else weight * alive
+        return PlainLinear(weight.unsqueeze(1), self.bias.detach())
 
-    Attributes
-    ----------
-    learned : bool
-        Whether the noise has parameters or a KL. If not, the gradient is written out
-        (`skdropout.backprop`), which is faster than autograd.
-    noisy : bool
-        Whether any member has a positive rate.
-    """
+    def add_kl_gradient(self, factors: Tensor, source: NoiseStreams) -> None:
+        """Add the gradient of ``factors * kl`` to the parameters' `grad`, by autograd.
 
-    learned: ClassVar[bool] = False
-    positive: Tensor
-
-    def __init__(
-        self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]
-    ) -> None:
-        super().__init__(n_in, n_out, rates, families)
-        # A buffer, so that it is that of some members where they are selected.
-        self.register_buffer("positive", torch.as_tensor(rates) > 0, persistent=False)
-
-    @property
-    def noisy(self) -> bool:  # type: ignore[override]
-        return bool(self.positive.any())
-
-    @abstractmethod
-    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        """Noise for every row and input, shape ``(members or 1, n_rows, n_in)``."""
-
-    @abstractmethod
-    def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Noise for every draw and input, shape ``(members, n_draws, n_in)``, float32."""
-
-    def gain(self, n_rows: int, source: NoiseSource) -> Tensor | None:
-        """The noise of a training pass, None where there is none."""
-        return self.training_gain(n_rows, source) if self.noisy else None
-
-    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
-        gain = self.gain(x.shape[1], source)
-        return torch.baddbmm(self.bias, x if gain is None else x * gain, self.weight)
-
-    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
-        if not self.noisy:
-            return self.plain()
-        gain = torch.from_numpy(self.drawn_gain(n_draws, rngs)).to(self.weight.device)
-        return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach(), gain)
-
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
-        return self.weight.new_zeros(self.weight.shape[0])
-
-    def gain_moments(self) -> GainMoments:
-        """Moments of `drawn_gain`, asked for where there is noise."""
-        raise NotImplementedError(
-            f"inference='moments' needs the noise's moments, which {type(self).__name__} does not "
-            "state (it has no method gain_moments); allowed with it is inference='draws'"
-        )
-
-    def moments(self) -> LinearMoments:
-        gain = self.gain_moments() if self.noisy else None
-        return LinearMoments.of_plain(self.plain(), gain=gain)
+        Parameters
+        ----------
+        factors : Tensor of shape (members,)
+        source : NoiseSource
+            As in `kl`.
+        """
+        kl = self.kl(source)
+        if kl.requires_grad:
+            (kl * factors).sum().backward()
 
 
 class Family(BaseEstimator, ABC):
@@ -317,11 +207,15 @@ class Family(BaseEstimator, ABC):
         return self.kl_weight * epoch / self.kl_warmup
 
     def stack_key(self) -> object:
-        """What the members of a stack must agree in, so that each reads the numbers of its noise.
+        """What members of a stack must agree in, so that each reads the numbers of its noise."""
+        return type(self), self.kind_of_noise()
 
-        The class; where parameters decide which random numbers a training step reads, they too.
+    def kind_of_noise(self) -> object:
+        """What the parameters say about which random numbers a training step reads.
+
+        None where they have no bearing on it.
         """
-        return type(self)
+        return None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -333,15 +227,25 @@ FAMILIES: dict[str, type[Family]] = {}
 """The families by name."""
 
 
-def bernoulli_moments(rates: np.ndarray, like: Tensor) -> GainMoments:
-    """Moments of a Bernoulli mask of mean one, for one dropping rate a member.
+@dataclass(eq=False, repr=False)
+class Posterior(Family):
+    """A family that learns its noise: the balance of data and prior, in one place.
 
-    The noise is ``-1`` with probability `rate` and ``rate / (1 - rate)`` otherwise.
+    The objective per row is the mean negative log-likelihood plus
+    ``kl_weight * min(1, epoch / kl_warmup) * KL / n_train``. Subclasses document the parameters.
     """
-    rate = torch.as_tensor(rates, dtype=torch.float64, device=like.device).view(-1, 1)
-    keep = 1 - rate
-    third = -rate * (1 - 2 * rate) / keep.square()
-    return GainMoments(rate / keep, third, rate + rate**4 / keep**3)
+
+    kl_weight: float = 1.0
+    kl_warmup: int = 0
+    n_train: int | None = None
+    noise_speed: float = 1.0
+
+    _parameter_constraints: ClassVar[dict] = {
+        "kl_weight": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Integral, 0, None, closed="left")],
+        "n_train": [Interval(Integral, 1, None, closed="left"), None],
+        "noise_speed": [Interval(Real, 0, None, closed="neither")],
+    }
 
 
 def member_column(values: Sequence[float] | np.ndarray, like: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from .._support.sklearn import Interval
-from ._base import member_column
-from ._noise import NoiseSource
-from ._posterior import Posterior, WeightPosteriorLinear
+from ._base import Posterior, member_column
+from ._noise import NoiseStreams
+from ._weights import WeightPosteriorLinear
 
 
 class BayesByBackpropLinear(WeightPosteriorLinear):
@@ -58,7 +58,7 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
     def initial_log_sigma2(self) -> Tensor:
         return self.start
 
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def kl(self, source: NoiseStreams | None = None) -> Tensor:
         log_ratio = self.log_sigma2 - 2 * self.std.log()
         squares = (self.weight / self.std).square()
         closed = 0.5 * (log_ratio.exp() + squares - log_ratio - 1).sum((1, 2))
@@ -68,7 +68,7 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
         rest = self.mix.log() * log_ratio[0].numel() + self._expected_log_odds(source)
         return closed - (self.mixed * rest).flatten()
 
-    def _kl_slopes(self, factors: Tensor, source: NoiseSource) -> Callable[..., None]:
+    def kl_slopes(self, factors: Tensor, source: NoiseStreams) -> Callable[..., None]:
         on_weights, half = factors * self.precision, 0.5 * factors * self.speed
         on_variances = half * self.precision
         mixture = self._mixture_slopes(factors, source) if self.is_mixture else None
@@ -81,7 +81,7 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
 
         return add
 
-    def _mixture_slopes(self, factors: Tensor, source: NoiseSource) -> Callable[..., None]:
+    def _mixture_slopes(self, factors: Tensor, source: NoiseStreams) -> Callable[..., None]:
         """What subtracts the derivatives of `_expected_log_odds`, with numbers from `source`.
 
         That of log(1 + odds) at w is ``2 curvature w`` times the responsibility of the second.
@@ -101,7 +101,7 @@ class BayesByBackpropLinear(WeightPosteriorLinear):
 
         return add
 
-    def _expected_log_odds(self, source: NoiseSource | None) -> Tensor:
+    def _expected_log_odds(self, source: NoiseStreams | None) -> Tensor:
         """Expectation of log(1 + odds) under the posterior, over the map: ``(members, 1, 1)``."""
 
         def at(weight: Tensor) -> Tensor:
@@ -192,10 +192,6 @@ class BayesByBackprop(Posterior):
     prior_mix: float = 0.5
     log_sigma2: float = -10.0
 
-    def stack_key(self) -> object:
-        # Only the mixture has no closed form.
-        return type(self), self.prior_std2 is None
-
     _parameter_constraints: ClassVar[dict] = {
         **Posterior._parameter_constraints,
         "prior_std": [Interval(Real, 0, None, closed="neither")],
@@ -203,3 +199,7 @@ class BayesByBackprop(Posterior):
         "prior_mix": [Interval(Real, 0, 1, closed="neither")],
         "log_sigma2": [Interval(Real, -30, 10, closed="both")],
     }
+
+    def kind_of_noise(self) -> object:
+        # Only the mixture has no closed form.
+        return "closed form" if self.prior_std2 is None else "mixture"

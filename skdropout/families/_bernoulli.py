@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._base import Family, GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
-from ._noise import NoiseSource, kinds_of
+from .._support.scratch import Scratch
+from ._base import Family, member_column
+from ._maps import GainMoments
+from ._multiplicative import MultiplicativeLinear, bernoulli_moments, drawn_masks
+from ._noise import NoiseStreams, kinds_of
+from ._reverse import ReversePass
 
 _LEVELS = 2**16
 
@@ -36,7 +40,7 @@ class BernoulliLinear(MultiplicativeLinear):
         """The rounded rate of each member."""
         return (self.threshold.flatten().cpu().numpy() + _LEVELS / 2) / _LEVELS
 
-    def kinds(self, source: NoiseSource) -> tuple[Tensor, Tensor]:
+    def kinds(self, source: NoiseStreams) -> tuple[Tensor, Tensor]:
         """Members whose masks are the same, because they share bits and the rate.
 
         They are told as by `kinds_of`.
@@ -44,13 +48,13 @@ class BernoulliLinear(MultiplicativeLinear):
         rates = self.threshold.flatten().long()
         return kinds_of(rates) if source.stream is None else kinds_of(rates, source.stream)
 
-    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
+    def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
         return self.masks(n_rows, source)
 
     def masks(
         self,
         n_rows: int,
-        source: NoiseSource,
+        source: NoiseStreams,
         some: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
@@ -78,15 +82,56 @@ class BernoulliLinear(MultiplicativeLinear):
         return torch.ge(bits, threshold, out=out).mul_(scale)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        n_in = self.weight.shape[1]
-        gains = [
-            (rng.random((n_draws, n_in), dtype=np.float32) >= rate) / np.float32(1.0 - rate)
-            for rng, rate in zip(rngs, self.rates, strict=True)
-        ]
-        return np.stack(gains).astype(np.float32, copy=False)
+        return drawn_masks(self.rates, n_draws, self.weight.shape[1], rngs)
 
     def gain_moments(self) -> GainMoments:
         return bernoulli_moments(self.rates, self.weight)
+
+    def own_reverse_pass(self, rectified: bool) -> type[ReversePass] | None:
+        return RectifiedMaskPass if rectified else None
+
+
+class RectifiedMaskPass(ReversePass):
+    """Rectified inputs times a mask: where the product is zero, so is what reaches the inputs.
+
+    So the rectifier's derivative, read off the product, is the mask's as well.
+    """
+
+    def __init__(self, linear: BernoulliLinear) -> None:
+        super().__init__(linear)
+        self.noisy, self.masks, self.kinds = linear.noisy, linear.masks, linear.kinds
+        self.n_in, self.weight = linear.weight.shape[1], linear.weight.detach()
+        self.scale = self.product.own_axes(linear.scale)
+        self.shared: tuple[Tensor, Tensor] | None = None
+        self.scratch = Scratch()
+
+    def noise(self, n_rows: int, source: NoiseStreams) -> Tensor | None:
+        if not self.noisy:
+            return None
+        # Members that share bits and the rate share a mask, which is made once. Parts of a block
+        # have other sources, but the same streams.
+        if self.shared is None:
+            self.shared = self.kinds(source)
+        (one, kind), shape = self.shared, (n_rows, self.n_in)
+        out = self.scratch("kinds", self.weight, len(one), *shape)
+        if len(one) == len(kind):
+            return self.masks(n_rows, source, out=out)
+        masks = self.masks(n_rows, source, one, out)
+        out = self.scratch("masks", self.weight, len(kind), *shape)
+        return torch.index_select(masks, 0, kind, out=out)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, bool]:
+        # The activation has made x for this map only.
+        inputs = x if noise is None else x.mul_(noise)
+        return self.product.forward(inputs), noise is not None
+
+    def backward(self, x: Tensor, kept: bool, gradient: Tensor) -> None:
+        self.product.set_gradients(x, gradient)
+
+    def gradient_of_inputs(self, x: Tensor, kept: bool, gradient: Tensor) -> Tensor:
+        if kept:
+            gradient = gradient.mul_(self.scale)
+        return self.product.gradient_of_inputs(gradient)
 
 
 class Bernoulli(Family):

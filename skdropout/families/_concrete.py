@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from .._support.sklearn import Interval
-from ._base import GainMoments, MultiplicativeLinear, bernoulli_moments, member_column
-from ._noise import NoiseSource
-from ._posterior import Posterior
+from ._base import Posterior, member_column
+from ._maps import GainMoments
+from ._multiplicative import MultiplicativeLinear, bernoulli_moments, drawn_masks
+from ._noise import NoiseStreams
 
 # Rates closer to 0 or 1 than this have collapsed.
 _COLLAPSED = 1e-3
@@ -57,7 +58,7 @@ class ConcreteLinear(MultiplicativeLinear):
             return torch.zeros_like(self.is_learned)
         return self._logit().sigmoid() * self.is_learned
 
-    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
+    def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
         # 16 bits to a number in the open interval (0, 1), and on to a logistic number.
         bits = source.bits(n_rows, self.weight.shape[1]).to(torch.float32)
         logistic = bits.add_(2**15 + 0.5).mul_(2**-16).logit_()
@@ -66,17 +67,13 @@ class ConcreteLinear(MultiplicativeLinear):
         return gain if self.is_learned.all() else torch.where(self.is_learned > 0, gain, 1.0)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        n_in = self.weight.shape[1]
-        gains = [
-            (rng.random((n_draws, n_in), dtype=np.float32) >= rate) / np.float32(1.0 - rate)
-            for rng, rate in zip(rngs, self.rate().flatten().tolist(), strict=True)
-        ]
-        return np.stack(gains).astype(np.float32, copy=False)
+        rates = self.rate().flatten().tolist()
+        return drawn_masks(rates, n_draws, self.weight.shape[1], rngs)
 
     def gain_moments(self) -> GainMoments:
         return bernoulli_moments(self.learned_rates(), self.weight)
 
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def gain_kl(self) -> Tensor:
         rate, n_in = self.rate(), self.weight.shape[1]
         squares = self.weight.square().sum((1, 2), keepdim=True)
         prior = self.precision * squares / (2 * (1 - rate))

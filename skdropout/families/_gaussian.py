@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ._base import Family, GainMoments, MultiplicativeLinear, member_column
-from ._noise import NoiseSource
+from ._base import Family, member_column
+from ._maps import GainMoments
+from ._multiplicative import MultiplicativeLinear, drawn_normal_factors, normal_moments
+from ._noise import NoiseStreams
 
 
 class GaussianLinear(MultiplicativeLinear):
@@ -23,20 +24,14 @@ class GaussianLinear(MultiplicativeLinear):
         std = np.sqrt(values / (1.0 - values))
         self.register_buffer("scale", member_column(std, self.weight), persistent=False)
 
-    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
+    def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
         return source.normal(n_rows, self.weight.shape[1]) * self.scale + 1.0
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        n_in = self.weight.shape[1]
-        gains = [
-            1.0 + std * rng.standard_normal((n_draws, n_in), dtype=np.float32)
-            for rng, std in zip(rngs, self.scale.flatten().cpu().numpy(), strict=True)
-        ]
-        return np.stack(gains).astype(np.float32, copy=False)
+        return drawn_normal_factors(self.scale, n_draws, self.weight.shape[1], rngs)
 
     def gain_moments(self) -> GainMoments:
-        alpha = self.scale.double().square().view(-1, 1)
-        return GainMoments(alpha, torch.zeros_like(alpha), 3 * alpha.square())
+        return normal_moments(self.scale.double().square().view(-1, 1))
 
 
 class Gaussian(Family):

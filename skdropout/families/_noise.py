@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -35,7 +36,94 @@ def kinds_of(*marks: Tensor) -> tuple[Tensor, Tensor]:
     return one.scatter_(0, kind, torch.arange(len(kind), device=kind.device)), kind
 
 
-class NoiseSource:
+class NoiseStreams(ABC):
+    """Numbers for the rows of a training step, from one stream per member.
+
+    Members may share a stream: its numbers are made once and broadcast.
+
+    Attributes
+    ----------
+    device : torch.device
+    generators : list of torch.Generator
+        One for each stream.
+    stream : Tensor of int64 of shape (members,) or None
+        Which stream each member reads. None is one for all.
+    counts : list of int or None
+        Rows for which each stream makes numbers. None is as many as are asked for.
+    """
+
+    device: torch.device
+    generators: list[torch.Generator]
+    stream: Tensor | None
+    counts: list[int] | None = None
+
+    @abstractmethod
+    def bits(self, *shape: int, some: Tensor | None = None) -> Tensor:
+        """Uniform 16-bit integers, shape ``(members or 1, *shape)``, int16.
+
+        On a CPU `bernoulli_` is half of a training step. Four of these numbers come out of one
+        64-bit word, which makes a mask several times cheaper.
+
+        Parameters
+        ----------
+        *shape : int
+            Rows first.
+        some : Tensor of int64, optional
+            These members only.
+        """
+
+    @abstractmethod
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers, shape ``(members or 1, *shape)``, float32."""
+
+    def of_streams(self, values: Tensor) -> list[int]:
+        """One value for each stream from one for each member, which members of a stream share."""
+        if self.stream is None:
+            return [int(values[0])]
+        each = values.new_empty(len(self.generators))
+        return each.scatter_(0, self.stream, values).tolist()
+
+    def per_member(self, streams: Tensor, some: Tensor | None = None) -> Tensor:
+        """Numbers of each stream ``(streams, ...)`` as ``(members or 1, ...)``.
+
+        Parameters
+        ----------
+        streams : Tensor
+        some : Tensor of int64, optional
+            These members only.
+        """
+        if self.stream is None or (some is None and len(streams) == len(self.stream)):
+            return streams
+        # Ten times faster than an index in brackets.
+        return streams.index_select(0, self.stream if some is None else self.stream[some])
+
+    def _counts(self, shape: Sequence[int]) -> list[int]:
+        """How many numbers each stream makes for a request."""
+        if self.counts is None:
+            return [math.prod(shape)] * len(self.generators)
+        return [count * math.prod(shape[1:]) for count in self.counts]
+
+    def stream_bits(self, *shape: int) -> Tensor:
+        """Bits of each stream, before they are handed to the members: ``(streams, *shape)``."""
+        count = math.prod(shape)
+        words = torch.empty(
+            len(self.generators), (count + 3) // 4, dtype=torch.int64, device=self.device
+        )
+        for row, own, generator in zip(words, self._counts(shape), self.generators, strict=True):
+            # Without explicit bounds random_() leaves the sign bit zero.
+            row[: (own + 3) // 4].random_(_INT64_MIN, None, generator=generator)
+        return words.view(torch.int16)[:, :count].view(-1, *shape)
+
+    def stream_normal(self, *shape: int) -> Tensor:
+        """Normal numbers of each stream: ``(streams, *shape)``."""
+        numbers = torch.empty(len(self.generators), *shape, dtype=torch.float32, device=self.device)
+        for row, own, generator in zip(numbers, self._counts(shape), self.generators, strict=True):
+            row.view(-1)[:own].normal_(generator=generator)
+            row.view(-1)[own:].zero_()
+        return numbers
+
+
+class NoiseSource(NoiseStreams):
     """Fresh noise for every row while a stack is trained.
 
     Each member reads the stream of its own seed, so it gets the numbers that it would get alone.
@@ -84,74 +172,18 @@ class NoiseSource:
         return small
 
     def copy(self) -> NoiseSource:
-        """The same streams, which go on apart from these."""
+        """Streams that go on from where these are, apart from them."""
         other = copy.copy(self)
         other.generators = [torch.Generator(self.device) for _ in self.generators]
         for generator, given in zip(other.generators, self.generators, strict=True):
             generator.set_state(given.get_state())
         return other
 
-    def of_streams(self, values: Tensor) -> list[int]:
-        """One value for each stream from one for each member, which members of a stream share."""
-        if self.stream is None:
-            return [int(values[0])]
-        each = values.new_empty(len(self.generators))
-        return each.scatter_(0, self.stream, values).tolist()
-
-    def per_member(self, streams: Tensor, some: Tensor | None = None) -> Tensor:
-        """Numbers of each stream ``(streams, ...)`` as ``(members or 1, ...)``.
-
-        Parameters
-        ----------
-        streams : Tensor
-        some : Tensor of int64, optional
-            These members only.
-        """
-        if self.stream is None or (some is None and len(streams) == len(self.stream)):
-            return streams
-        # Ten times faster than an index in brackets.
-        return streams.index_select(0, self.stream if some is None else self.stream[some])
-
     def bits(self, *shape: int, some: Tensor | None = None) -> Tensor:
-        """Uniform 16-bit integers, shape ``(members or 1, *shape)``, int16.
-
-        On a CPU `bernoulli_` is half of a training step. Four of these numbers come out of one
-        64-bit word, which makes a mask several times cheaper.
-
-        Parameters
-        ----------
-        *shape : int
-        some : Tensor of int64, optional
-            These members only.
-        """
         return self.per_member(self.stream_bits(*shape), some)
 
-    def _counts(self, shape: Sequence[int]) -> list[int]:
-        """How many numbers each stream makes for a request."""
-        return [math.prod(shape)] * len(self.generators)
-
-    def stream_bits(self, *shape: int) -> Tensor:
-        """The same before members of equal seed get it: ``(streams, *shape)``."""
-        count = math.prod(shape)
-        words = torch.empty(
-            len(self.generators), (count + 3) // 4, dtype=torch.int64, device=self.device
-        )
-        for row, own, generator in zip(words, self._counts(shape), self.generators, strict=True):
-            # Without explicit bounds random_() leaves the sign bit zero.
-            row[: (own + 3) // 4].random_(_INT64_MIN, None, generator=generator)
-        return words.view(torch.int16)[:, :count].view(-1, *shape)
-
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, shape ``(members or 1, *shape)``, float32."""
         return self.per_member(self.stream_normal(*shape))
-
-    def stream_normal(self, *shape: int) -> Tensor:
-        """The same before members of equal seed get it: ``(streams, *shape)``."""
-        numbers = torch.empty(len(self.generators), *shape, dtype=torch.float32, device=self.device)
-        for row, own, generator in zip(numbers, self._counts(shape), self.generators, strict=True):
-            row.view(-1)[:own].normal_(generator=generator)
-            row.view(-1)[own:].zero_()
-        return numbers
 
     def permutation(self, n_rows: int, counts: Sequence[int] | None = None) -> Tensor:
         """Random orders of ``range(n_rows)``, shape ``(members or 1, n_rows)``, int64.
@@ -198,7 +230,7 @@ class NoiseSource:
             self.stream = as_tensor(state["stream"]).to(self.device)
 
 
-class BlockNoise(NoiseSource):
+class BlockNoise(NoiseStreams):
     """The noise of a block of rows, handed out a part of the rows at a time.
 
     The numbers of the whole block are made at the first request, once for each stream of the
@@ -230,11 +262,6 @@ class BlockNoise(NoiseSource):
 
     def normal(self, *shape: int) -> Tensor:
         return self._part(self.stream_normal, None, *shape)
-
-    def _counts(self, shape: Sequence[int]) -> list[int]:
-        if self.counts is None:
-            return super()._counts(shape)
-        return [count * math.prod(shape[1:]) for count in self.counts]
 
     def _part(
         self, make: Callable[..., Tensor], some: Tensor | None, n_rows: int, *shape: int

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from .._support.sklearn import Interval
-from ._base import NoisyLinear, PlainLinear, member_column
-from ._noise import NoiseSource
-from ._posterior import K1, K2, K3, TINY, Posterior, WeightPosteriorLinear, log_uniform_kl
+from ._base import NoisyLinear, Posterior, member_column
+from ._log_uniform import K1, K2, K3, log_uniform_kl
+from ._noise import NoiseStreams
+from ._weights import TINY, WeightPosteriorLinear
 
 # Where a map without a rate starts: a factor on a weight of 1 +- 0.02.
 _LEAST_LOG_ALPHA = -8.0
@@ -28,7 +29,6 @@ class VariationalLinear(WeightPosteriorLinear):
 
     threshold: Tensor
     start: Tensor
-    most: Tensor | None
     rank: Tensor | None
     counts: Tensor | None
 
@@ -40,12 +40,10 @@ class VariationalLinear(WeightPosteriorLinear):
         self.register_buffer("threshold", threshold, persistent=False)
         with np.errstate(divide="ignore"):
             log_alpha = np.log(rates) - np.log1p(-np.asarray(rates))
-        # The largest log_alpha of each member. None: no member has one.
         given = [family.max_log_alpha for family in families]
         most = np.array([np.inf if value is None else value for value in given])
-        bounded = bool(np.isfinite(most).any())
-        column = member_column(most, self.weight) if bounded else None
-        self.register_buffer("most", column, persistent=False)
+        if np.isfinite(most).any():
+            self.most = member_column(most, self.weight)
         log_alpha = np.minimum(np.maximum(log_alpha, _LEAST_LOG_ALPHA), most)
         self.register_buffer("start", member_column(log_alpha, self.weight), persistent=False)
         # Only a thinned map has them, see `_ranks`.
@@ -55,39 +53,11 @@ class VariationalLinear(WeightPosteriorLinear):
     def initial_log_sigma2(self) -> Tensor:
         return self.start + self.weight.square().add_(TINY).log_()
 
-    @property
-    def log_sigma2(self) -> Tensor:
-        free = super().log_sigma2
-        return free if self.most is None else torch.minimum(free, self._most_log_sigma2(self.most))
-
-    def _most_log_sigma2(self, most: Tensor) -> Tensor:
-        return self.weight.square().add(TINY).log() + most
-
-    @torch.no_grad()
-    def sigma2(self, out: Tensor | None = None) -> Tensor:
-        free = super().sigma2(out)
-        if self.most is None:
-            return free
-        most = self.weight.square().add_(TINY).mul_(self.most.exp())
-        return torch.minimum(free, most, out=free)
-
-    @torch.no_grad()
-    def pass_on(self, weight_gradient: Tensor, noise_gradient: Tensor) -> None:
-        if self.most is None:
-            return
-        held = super().log_sigma2 > self._most_log_sigma2(self.most)
-        # There log_sigma2 = log(weight^2) + most.
-        moved = torch.where(held, noise_gradient, 0.0)
-        squares = self.weight.square().add_(TINY)
-        slopes = (2.0 * self.weight).div_(squares.mul_(self.speed))
-        weight_gradient += (moved * slopes).view_as(weight_gradient)
-        noise_gradient -= moved.view_as(noise_gradient)
-
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def kl(self, source: NoiseStreams | None = None) -> Tensor:
         """Divergence from the log-uniform prior, up to a constant: zero for infinite alpha."""
         return log_uniform_kl(self.log_alpha).sum((1, 2))
 
-    def _kl_slopes(self, factors: Tensor, source: NoiseSource) -> Callable[..., None]:
+    def kl_slopes(self, factors: Tensor, source: NoiseStreams) -> Callable[..., None]:
         most = None if self.most is None else self.most.exp()
 
         def add(on_weight: Tensor, on_noise: Tensor, weight: Tensor, sigma2: Tensor) -> None:
@@ -98,7 +68,7 @@ class VariationalLinear(WeightPosteriorLinear):
             # With respect to log_alpha = log_sigma2 - log(weight^2), over -K1 K3.
             slope = torch.addcmul(gate, gate, gate, value=-1).add_(share, alpha=0.5 / (K1 * K3))
             if most is not None:
-                # A log_alpha that is held at its bound, as in `sigma2`, does not move.
+                # A log_alpha at its bound, as in `sigma2`, does not move.
                 slope.masked_fill_(sigma2 == squares * most, 0.0)
             slope.mul_(factors)
             on_noise.addcmul_(slope, self.speed, value=-K1 * K3)
@@ -109,10 +79,7 @@ class VariationalLinear(WeightPosteriorLinear):
     def alive(self) -> Tensor:
         return self.log_alpha.detach() <= self.threshold
 
-    def plain(self) -> PlainLinear:
-        return PlainLinear((self.weight.detach() * self.alive()).unsqueeze(1), self.bias.detach())
-
-    def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
+    def drawn_of_living(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> Tensor:
         """Draws in which the dead weights are zero. Only living weights cost random numbers."""
         weight, std = self.weight.detach(), (0.5 * self.log_sigma2.detach()).exp()
         drawn = weight.new_zeros(len(weight), n_draws, *weight.shape[1:])
@@ -127,7 +94,7 @@ class VariationalLinear(WeightPosteriorLinear):
                 normal = normal.index_select(1, chosen)
             living = normal * std[member][alive] + weight[member][alive]
             drawn[member][:, alive[0], alive[1]] = living
-        return PlainLinear(drawn, self.bias.detach())
+        return drawn
 
     def _ranks(self) -> tuple[Tensor, Tensor]:
         """Which of a draw's normal numbers each weight reads, and how many a draw has.

@@ -12,9 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from .._support.sklearn import Interval
-from ._base import GainMoments, MultiplicativeLinear, member_column
-from ._noise import NoiseSource
-from ._posterior import Posterior, log_uniform_kl, log_uniform_kl_slope
+from ._base import Posterior, member_column
+from ._log_uniform import log_uniform_kl, log_uniform_kl_slope
+from ._maps import GainMoments
+from ._multiplicative import (
+    MultiplicativeLinear,
+    MultiplicativePass,
+    drawn_normal_factors,
+    normal_moments,
+)
+from ._noise import NoiseStreams
+from ._reverse import ReversePass
 
 # Where learning starts at most, as a share of the largest alpha: at the bound itself the noise
 # would have no gradient.
@@ -68,52 +76,77 @@ class VariationalGaussianLinear(MultiplicativeLinear):
             return self.is_learned.expand(-1, 1, self.weight.shape[1])
         return self.log_alpha().exp() * self.is_learned
 
-    def _std(self) -> Tensor:
+    def std(self) -> Tensor:
+        """Standard deviation of the noise on each input: ``(members, 1, n_in)``."""
         # The root of an alpha of zero would have no gradient.
         return (0.5 * self.log_alpha()).exp() * self.is_learned
 
-    @torch.no_grad()
-    def std_and_slope(self) -> tuple[Tensor, Tensor]:
-        """Standard deviation of the noise on each input, and its derivative by `noise`."""
-        std = self._std()
-        return std, 0.5 * std * self._log_alpha_slope()
-
-    def _log_alpha_slope(self) -> Tensor:
-        assert self.noise is not None, "asked for only where noise is learned"
-        return self.speed * torch.sigmoid(-self.speed * self.noise)
-
-    def training_gain(self, n_rows: int, source: NoiseSource) -> Tensor:
-        return source.normal(n_rows, self.weight.shape[1]) * self._std() + 1.0
+    def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
+        return source.normal(n_rows, self.weight.shape[1]) * self.std() + 1.0
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        n_in = self.weight.shape[1]
-        gains = [
-            1.0 + std * rng.standard_normal((n_draws, n_in), dtype=np.float32)
-            for rng, std in zip(rngs, self._std().detach().cpu().numpy(), strict=True)
-        ]
-        return np.stack(gains).astype(np.float32, copy=False)
+        return drawn_normal_factors(self.std(), n_draws, self.weight.shape[1], rngs)
 
     def gain_moments(self) -> GainMoments:
-        alpha = self.alpha().detach().double().squeeze(1)
-        return GainMoments(alpha, torch.zeros_like(alpha), 3 * alpha.square())
+        return normal_moments(self.alpha().detach().double().squeeze(1))
 
-    def kl(self, source: NoiseSource | None = None) -> Tensor:
+    def gain_kl(self) -> Tensor | None:
         """Divergence of the noise from the log-uniform prior, up to a constant."""
         if self.noise is None:
-            return super().kl(source)
+            return None
         return (log_uniform_kl(self.log_alpha()) * self.is_learned).sum((1, 2))
-
-    @torch.no_grad()
-    def add_kl_gradient(self, factors: Tensor, source: NoiseSource) -> None:
-        if self.noise is None:
-            return
-        assert self.noise.grad is not None, "there is one before training begins"
-        slope = log_uniform_kl_slope(self.log_alpha()) * self._log_alpha_slope()
-        self.noise.grad.addcmul_(slope * self.is_learned, factors.view(-1, 1, 1))
 
     def learned_rates(self) -> np.ndarray:
         alpha = self.alpha().detach().double()
         return (alpha / (1 + alpha)).mean((1, 2)).cpu().numpy()
+
+    def own_reverse_pass(self, rectified: bool) -> type[ReversePass]:
+        return LearnedFactorPass if self.noisy else MultiplicativePass
+
+
+class LearnedFactorPass(ReversePass):
+    """Inputs times ``1 + std normal``, where each input's std is learned."""
+
+    def __init__(self, linear: VariationalGaussianLinear) -> None:
+        super().__init__(linear)
+        assert linear.noise is not None, "without noise it is a `MultiplicativePass`"
+        assert linear.noise.grad is not None, "every parameter has a gradient"
+        self.linear, self.n_in = linear, linear.weight.shape[1]
+        self.logits, self.logit_gradients = linear.noise.detach(), linear.noise.grad
+        self.own_gradient = self.product.own_axes(linear.noise.grad)
+        self.on_inputs = self.product.weight
+
+    def noise(self, n_rows: int, source: NoiseStreams) -> Tensor:
+        return source.normal(n_rows, self.n_in)
+
+    def forward(self, x: Tensor, noise: Tensor | None) -> tuple[Tensor, tuple]:
+        assert noise is not None
+        std = self.linear.std()
+        slope = self.product.own_axes(0.5 * std * self._log_alpha_slope())
+        std = self.product.own_axes(std)
+        gain = torch.addcmul(torch.ones_like(std), noise, std)
+        inputs = x * gain
+        return self.product.forward(inputs), (inputs, gain, noise, slope)
+
+    def backward(self, x: Tensor, kept: tuple, gradient: Tensor) -> None:
+        inputs, _, noise, slope = kept
+        self.product.set_gradients(inputs, gradient)
+        self.on_inputs = self.product.gradient_of_inputs(gradient)
+        on_std = (self.on_inputs * x).mul_(noise)
+        torch.sum(on_std, -2, keepdim=True, out=self.own_gradient)
+        self.own_gradient.mul_(slope)
+
+    def gradient_of_inputs(self, x: Tensor, kept: tuple, gradient: Tensor) -> Tensor:
+        return self.on_inputs.mul_(kept[1])
+
+    def add_kl_gradient(self, factors: Tensor, source: NoiseStreams) -> None:
+        slope = log_uniform_kl_slope(self.linear.log_alpha()) * self._log_alpha_slope()
+        self.logit_gradients.addcmul_(slope * self.linear.is_learned, factors.view(-1, 1, 1))
+
+    def _log_alpha_slope(self) -> Tensor:
+        """Derivative of `log_alpha` by `noise`."""
+        speed = self.linear.speed
+        return speed * torch.sigmoid(-speed * self.logits)
 
 
 @dataclass(eq=False, repr=False)

@@ -199,7 +199,7 @@ def test_errors_of_a_callback_put_the_threads_back(real_target):
         quick(DropoutMLPRegressor, callbacks=[("spy", Spy(fail))]).fit(*real_target)
     assert torch.get_num_threads() == 2
     assert mkl_threads() == before
-    assert _threads.allowed_threads() == 2
+    assert threads.allowed_threads() == 2
 
 
 # ---- blocks and turns ------------------------------------------------------------------------

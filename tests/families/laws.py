@@ -171,18 +171,77 @@ def the_kl_gradient_is_the_slope_of_the_kl(family):
         torch.testing.assert_close((values[0] - values[1]) / 2, slope, rtol=1e-5, atol=1e-10)
 
 
-def the_written_out_kl_gradient_is_autograds(family):
-    ours, theirs = make_linear(family), make_linear(family)
-    for linear in (ours, theirs):
-        for parameter in linear.parameters():
-            parameter.grad = torch.zeros_like(parameter)
-    factors = torch.tensor([0.3, 2.0])
-    ours.add_kl_gradient(factors, NoiseSource([0, 1], CPU))
-    kl = theirs.kl(NoiseSource([0, 1], CPU))
+def the_reverse_pass_is_autograds(family):
+    """If the family has one: outputs, all gradients and that of the KL, of two members and one.
+
+    Half of the noise's parameters are moved far up, to where some families bound them.
+    """
+    for n_members in (2, 1):
+        linear = make_linear(family, RATES[:n_members])
+        learned = [p for name, p in linear.named_parameters() if name not in ("weight", "bias")]
+        with torch.no_grad():
+            for parameter in learned:
+                parameter.flatten()[::2] += 2.0
+        for rectified in (False, True):
+            _hold_pass_to_autograd(linear, rectified)
+
+
+def _hold_pass_to_autograd(linear, rectified):
+    for parameter in linear.parameters():
+        parameter.grad = torch.full_like(parameter, 7.0)
+    quick = linear.reverse_pass(rectified)
+    if quick is None:
+        return
+    seeds, factors = [5, 6][: len(linear.weight)], torch.tensor([0.3, 2.0])[: len(linear.weight)]
+    x = inputs().expand(len(seeds), -1, -1)
+    x = (x.relu() if rectified else x).clone().requires_grad_()
+    above = torch.linspace(-1, 1, 3).expand(len(seeds), 9, 3)
+    parameters, out = list(linear.parameters()), linear(x, NoiseSource(seeds, CPU))
+    wanted = torch.autograd.grad(out, [x, *parameters], above, allow_unused=True)
+    with torch.no_grad():
+        run, source = quick(linear), NoiseSource(seeds, CPU)
+        ours, on_inputs = _passed(run, x, run.noise(9, source), above, rectified)
+        close(ours.view_as(out), out)
+        close(on_inputs.view_as(x), wanted[0] * (x > 0) if rectified else wanted[0])
+        for parameter, gradient in zip(parameters, wanted[1:], strict=True):
+            close(parameter.grad, gradient)
+            parameter.grad.fill_(1.0)
+        run.add_kl_gradient(factors, NoiseSource(seeds, CPU))
+    slopes = _kl_slopes(linear, factors, NoiseSource(seeds, CPU))
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        close(parameter.grad, 1.0 + slope)
+
+
+def _passed(run, x, noise, above, rectified):
+    """Outputs, and the gradient of the inputs or of what was rectified to them.
+
+    A stack of one has no axis of members.
+    """
+    x, noise, above = (
+        values if values is None or len(above) > 1 else values[0]
+        for values in (x.detach().clone(), noise, above)
+    )
+    out, kept = run.forward(x, noise)
+    out = out.clone()
+    run.backward(x, kept, above.clone())
+    gradient = run.gradient_of_inputs(x, kept, above.clone())
+    # The rectifier's derivative is read off its memory, which the pass may have written to.
+    return out, gradient * (x > 0) if rectified else gradient
+
+
+def _kl_slopes(linear, factors, source):
+    parameters, kl = list(linear.parameters()), linear.kl(source)
+    slopes = [None] * len(parameters)
     if kl.requires_grad:
-        (kl * factors).sum().backward()
-    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-6)
+        slopes = torch.autograd.grad((kl * factors).sum(), parameters, allow_unused=True)
+    return [
+        torch.zeros_like(parameter) if slope is None else slope
+        for parameter, slope in zip(parameters, slopes, strict=True)
+    ]
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, theirs.detach(), rtol=1e-4, atol=1e-5)
 
 
 def members_keep_their_own_parameters(family):
@@ -220,7 +279,7 @@ LAWS = [
     moments_are_those_of_the_draws,
     gain_moments_are_those_of_the_gains,
     the_kl_gradient_is_the_slope_of_the_kl,
-    the_written_out_kl_gradient_is_autograds,
+    the_reverse_pass_is_autograds,
     members_keep_their_own_parameters,
     seeds_decide_and_pickles_keep,
 ]

@@ -55,12 +55,15 @@ def test_the_kls_gradient_may_be_made_in_parts(family, monkeypatch):
         linear = make_linear(family, n_in=7)
         for parameter in linear.parameters():
             parameter.grad = torch.ones_like(parameter)
-        linear.add_kl_gradient(torch.tensor([0.3, 2.0]), NoiseSource([0, 1], CPU))
+        run, source = linear.reverse_pass(rectified=False)(linear), NoiseSource([0, 1], CPU)
+        with torch.no_grad():
+            run.forward(torch.ones(2, 4, 7), run.noise(4, source))
+            run.add_kl_gradient(torch.tensor([0.3, 2.0]), source)
         return [parameter.grad for parameter in linear.parameters()]
 
     whole = gradients()
     # Three outputs: two inputs at a time.
-    monkeypatch.setattr("skdropout.families._posterior._PART", 6)
+    monkeypatch.setattr("skdropout.families._weights._PART", 6)
     for ours, theirs in zip(gradients(), whole, strict=True):
         torch.testing.assert_close(ours, theirs)
 
