@@ -20,16 +20,21 @@ from ._device import resolve_device
 from ._random import new_seed
 from ._rounds import fixed_draws
 from .arrays import as_tensor
+from .caller_warnings import warn
 from .likelihood import Likelihood
 from .network import Architecture, Member
 from .rows import Rows
-from .stacking import Job, train_net
+from .stacking import Job, train_net, train_passes
 from .steps import Plan
 from .training import DropoutNet, NonFiniteLossError
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
 _VALIDATION_DRAWS = 10
+# Passes over the rows of one call of `partial_fit`, whatever their weights.
+_MOST_PASSES = 100
+# Of a mean weight: no reason for one more pass.
+_ROUNDING = 1e-9
 
 
 class Described(NamedTuple):
@@ -61,12 +66,18 @@ class DropoutMLP(CalibratedInFit, ABC):
         """Checked arrays of equal length."""
 
     @abstractmethod
-    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _total_weight(
+        self, y: np.ndarray, weight: np.ndarray | None, classes: Any, first: bool
+    ) -> np.ndarray | None:
         """Sample weights with everything else that weighs rows multiplied in."""
 
     @abstractmethod
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
         """Set the attributes that `_encode_target` and the predictions need."""
+
+    @abstractmethod
+    def _check_again(self, y: np.ndarray, classes: Any) -> None:
+        """Refuse a target, of rows that count, that differs from the first in what was set."""
 
     @abstractmethod
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
@@ -124,7 +135,7 @@ class DropoutMLP(CalibratedInFit, ABC):
                 net = job.net(*copy.deepcopy((self.net_.module_, self.net_.criterion_)))
             else:
                 net = job.net()
-            self._train(net, job.rows, self.max_iter)
+            self._train(net, job.rows)
             self._warn_if_unfinished(net)
             self._calibrate(job)
         return self
@@ -143,7 +154,7 @@ class DropoutMLP(CalibratedInFit, ABC):
         """What `fit` has to train. Sets the attributes that describe inputs and target."""
         self._validate_params()
         seed = new_seed(self.random_state)
-        rows = self._training_rows(X, y, sample_weight, None, first=first)
+        rows, _ = self._training_rows(X, y, sample_weight, None, first=first)
         validation = self._validation_rows(X_val, y_val, sample_weight_val)
         if validation is None and self.early_stopping:
             rows, validation = self._split(rows, seed)
@@ -151,7 +162,7 @@ class DropoutMLP(CalibratedInFit, ABC):
 
     def _describe(self, X: Any, y: Any, sample_weight: Any = None) -> Described:
         """The part of `_job` on which the parameters that both estimators share have no bearing."""
-        rows = self._training_rows(X, y, sample_weight, None, first=True)
+        rows, _ = self._training_rows(X, y, sample_weight, None, first=True)
         parameters = self.get_params(deep=False)
         attributes = {k: v for k, v in vars(self).items() if k not in parameters}
         return Described(rows, attributes, {})
@@ -178,32 +189,60 @@ class DropoutMLP(CalibratedInFit, ABC):
                     "one pass over the rows leaves nothing to stop"
                 )
             again = hasattr(self, "net_")
-            rows = self._training_rows(X, y, sample_weight, classes, first=not again)
+            rows, weight = self._training_rows(X, y, sample_weight, classes, first=not again)
             if again:
                 net = copy.deepcopy(self.net_)
             else:
                 net = self._make_job(rows, None, new_seed(self.random_state)).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
-            self._train(net, rows, epochs=1)
+            self._train(net, rows, *self._passes(weight))
         return self
 
-    def _training_rows(self, X: Any, y: Any, sample_weight: Any, classes: Any, first: bool) -> Rows:
-        """Validate and encode. Rows of weight zero leave here, before anything is random."""
+    def _passes(self, weight: float) -> tuple[int, float]:
+        """Whole passes over the rows that a mean weight stands for, and the share of one more."""
+        if weight > _MOST_PASSES:
+            warn(
+                f"{type(self).__name__}.partial_fit: the weights of the rows have a mean of "
+                f"{weight:.6g}, which is as many passes over them; {_MOST_PASSES} are made. Divide "
+                "the weights of all calls by the same number"
+            )
+            return _MOST_PASSES, 0.0
+        whole = int(weight + _ROUNDING)
+        share = max(weight - whole, 0.0)
+        return whole, 0.0 if whole and share < _ROUNDING else share
+
+    def _training_rows(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any, first: bool
+    ) -> tuple[Rows, float]:
+        """Validate and encode. Rows of weight zero leave here, before anything is random.
+
+        Returns
+        -------
+        rows : Rows
+            Their weights have mean one.
+        weight : float
+            The mean of the weights before.
+        """
         X, y = self._validate_xy(X, y, reset=first)
-        weight = self._total_weight(y, self._check_weight(sample_weight, X))
-        if weight is not None and not (weight > 0).any():
+        weight = self._total_weight(y, self._check_weight(sample_weight, X), classes, first)
+        used = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+        if not used.any():
             raise ValueError(f"{type(self).__name__}: every row has a sample_weight of zero")
         if first:
             self._set_target(y, weight, classes)
+        else:
+            self._check_again(y[used], classes)
         target = self._encode_target(y)
-        if weight is not None:
-            used = weight > 0
-            if not used.all():
-                X, target, weight = X[used], target[used], weight[used]
+        if weight is None:
+            return self._rows(X, target, None), 1.0
+        if not used.all():
+            X, target, weight = X[used], target[used], weight[used]
+        if np.ptp(weight) == 0:
             # Equal weights are no weights, bit for bit; others have mean one.
-            weight = None if np.ptp(weight) == 0 else weight / weight.mean()
-        return self._rows(X, target, weight)
+            return self._rows(X, target, None), float(weight[0])
+        mean = weight.mean()
+        return self._rows(X, target, weight / mean), float(mean)
 
     def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows | None:
         given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
@@ -281,10 +320,16 @@ class DropoutMLP(CalibratedInFit, ABC):
             device=str(device),
         )
 
-    def _train(self, net: DropoutNet, rows: Rows, epochs: int) -> None:
+    def _train(
+        self, net: DropoutNet, rows: Rows, passes: int | None = None, share: float = 0.0
+    ) -> None:
+        """Train until the end, or for so many single epochs and a share of one more."""
         n_before = len(net.history) if net.initialized_ else 0
         try:
-            train_net(net, rows, epochs)
+            if passes is None:
+                train_net(net, rows, self.max_iter)
+            else:
+                train_passes(net, rows, passes, share)
             for failure in net.failures_.values():
                 raise NonFiniteLossError(failure)
         except NonFiniteLossError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from ._random import local_random_state, new_seed
 from ._rounds import fixed_draws
 from ._trained import Trained
 from .calibration import folds
+from .caller_warnings import warn
 from .draws import evaluate
 from .likelihood import Likelihood
 from .rows import Rows
@@ -81,10 +81,9 @@ class CalibratedInFit(Trained):
         try:
             nets = train_jobs([fold for fold, _ in parts])
         except KeyboardInterrupt:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: calibration interrupted by the user; the model is "
-                "trained, but its predictions are not calibrated",
-                stacklevel=3,
+                "trained, but its predictions are not calibrated"
             )
             return
         self._set_calibration(job, parts, nets)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import warnings
 
 import numpy as np
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from ._parameters import Parameters
+from .caller_warnings import warn
 from .families import FAMILIES, Family, Noiseless
 from .stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 
@@ -57,10 +57,9 @@ class Settings(Parameters):
         if isinstance(self.batch_size, str):
             return self._auto_batch_size(n_rows)
         if self.batch_size > n_rows and not quiet:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: batch_size={self.batch_size} is larger than the "
-                f"{n_rows} training rows and is clipped to them",
-                stacklevel=4,
+                f"{n_rows} training rows and is clipped to them"
             )
         return min(self.batch_size, n_rows)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
 from ._prediction import Prediction
+from .caller_warnings import warn
 from .network import Stack
 from .rows import Rows
 from .sparsity import sparsify
@@ -34,7 +34,7 @@ class Trained(Prediction):
         for depth, linear in enumerate(net.module_.linears):
             if complaint := linear.complaint():
                 place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
-                warnings.warn(f"{type(self).__name__}: {place}: {complaint}", stacklevel=5)
+                warn(f"{type(self).__name__}: {place}: {complaint}")
 
     def _divergence(self, error: NonFiniteLossError, rows: Rows) -> str:
         largest = rows.x.abs().max().item()
@@ -49,17 +49,15 @@ class Trained(Prediction):
 
     def _warn_if_unfinished(self, net: DropoutNet) -> None:
         if net.interrupted:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: training interrupted by the user in epoch "
-                f"{len(net.history)}; the best weights so far are kept",
-                stacklevel=3,
+                f"{len(net.history)}; the best weights so far are kept"
             )
         elif len(net.history) == self.max_iter and not net.converged_.all():
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: maximum iterations max_iter={self.max_iter} reached and "
                 "the optimization has not converged yet",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _set_training_attributes(self, net: DropoutNet) -> None:

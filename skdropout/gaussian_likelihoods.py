@@ -11,7 +11,7 @@ from torch.distributions import Independent, Normal
 from .likelihood import Likelihood
 
 # A network that interpolates its rows would drive the variance to zero.
-_SMALLEST_VARIANCE = 1e-6
+SMALLEST_VARIANCE = 1e-6
 # Largest logarithm of a predicted variance over the common scale, and the power of the variance
 # that weighs a row's mean while training. Both were chosen on the training parts of public tables.
 _SHAPE_BOUND = 3.0
@@ -70,7 +70,7 @@ class GaussianLikelihood(Likelihood):
         total += (values if weight is None else values * weight.unsqueeze(-1)).sum(1, keepdim=True)
 
     def epoch_end(self) -> None:
-        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
+        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(SMALLEST_VARIANCE)
         self._n_rows = 0.0
 
     def release(self, members: Tensor | None = None) -> None:
@@ -168,7 +168,7 @@ class HeteroscedasticLikelihood(GaussianLikelihood):
         self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
 
     def epoch_end(self) -> None:
-        self.scale.copy_(self._mean_over_rows(self._squares)).clamp_min_(_SMALLEST_VARIANCE)
+        self.scale.copy_(self._mean_over_rows(self._squares)).clamp_min_(SMALLEST_VARIANCE)
         self.variance.copy_(self.scale * self._mean_over_rows(self._variances))
         self._n_rows = 0.0
 

@@ -13,6 +13,7 @@ from scipy.special import gammaln, logsumexp, ndtr, ndtri, pdtr, pdtrik, xlogy
 
 from .monte_carlo import regression_error
 from .proper_scores import normal_mixture_crps, poisson_mixture_crps
+from .target_columns import TargetColumns
 from .uncertainty import Uncertainty, regression_uncertainty
 
 _ITERATIONS = 60
@@ -80,6 +81,17 @@ class Mixture(ABC):
     @abstractmethod
     def take(self, components: np.ndarray) -> Mixture:
         """The mixture of these components, by index; one may be there more than once."""
+
+    @abstractmethod
+    def widened(self, columns: TargetColumns, noise: float) -> Mixture:
+        """The mixture of all columns of y, given that of the learned ones.
+
+        Parameters
+        ----------
+        columns : TargetColumns
+        noise : float
+            Variance of a constant column.
+        """
 
     @abstractmethod
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
@@ -161,6 +173,13 @@ class NormalMixture(Mixture):
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
         return NormalMixture(self.means[components], noise[components], spread[components])
 
+    def widened(self, columns: TargetColumns, noise: float) -> NormalMixture:
+        if not columns.constant.any():
+            return self
+        given, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
+        means = columns.fill(self.means, columns.values)
+        return NormalMixture(means, columns.fill(given, noise), columns.fill(spread, 0.0))
+
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
 
@@ -197,6 +216,13 @@ class CorrelatedNormalMixture(NormalMixture):
     def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
         noise = np.broadcast_to(self.noise, self.means.shape)[components]
         return CorrelatedNormalMixture(self.means[components], noise, self.covariance[components])
+
+    def widened(self, columns: TargetColumns, noise: float) -> CorrelatedNormalMixture:
+        if not columns.constant.any():
+            return self
+        marginal = super().widened(columns, noise)
+        covariance = columns.fill_covariance(self.covariance)
+        return CorrelatedNormalMixture(marginal.means, marginal.noise, covariance)
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         normal = rng.standard_normal(self.means.shape)
@@ -245,6 +271,10 @@ class PoissonMixture(Mixture):
 
     def take(self, components: np.ndarray) -> PoissonMixture:
         return PoissonMixture(self.rates[components])
+
+    def widened(self, columns: TargetColumns, noise: float) -> PoissonMixture:
+        # A count's variance is its mean, so this is the smallest of those too.
+        return PoissonMixture(columns.fill(self.rates, np.maximum(columns.values, noise)))
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return rng.poisson(self.rates).astype(np.float64)
@@ -300,7 +330,7 @@ def normal_mixture_quantiles(
     ----------
     means : ndarray of shape (n_draws, n_samples)
     stds : ndarray, broadcastable to `means`
-        Standard deviations, positive.
+        Standard deviations; one of zero is a point.
     probabilities : ndarray of shape (n_quantiles,)
         In (0, 1).
 
@@ -310,21 +340,23 @@ def normal_mixture_quantiles(
         Correct to about 1e-10 in probability, and monotone in `probabilities`.
     """
     means = np.asarray(means, dtype=np.float64)[..., None]
-    stds = np.broadcast_to(np.asarray(stds, dtype=np.float64), means.shape[:-1])[..., None]
+    # A point is the limit of ever narrower distributions.
+    stds = np.maximum(np.asarray(stds, dtype=np.float64), np.finfo(np.float64).tiny)
+    stds = np.broadcast_to(stds, means.shape[:-1])[..., None]
     # The mixture's quantile lies between the smallest and the largest of its parts'.
     parts = means + stds * ndtri(probabilities)
     low, high = parts.min(0), parts.max(0)
     x = (low + high) / 2
     for _ in range(_ITERATIONS):
-        z = (x - means) / stds
-        error = ndtr(z).mean(0) - probabilities
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            z = (x - means) / stds
+            error = ndtr(z).mean(0) - probabilities
+            density = (np.exp(-0.5 * z**2) / stds).mean(0) / np.sqrt(2 * np.pi)
+            newton = x - error / density
         open_ = np.abs(error) >= _TOLERANCE
         if not open_.any():
             break
         low, high = np.where(error < 0, x, low), np.where(error < 0, high, x)
-        density = (np.exp(-0.5 * z**2) / stds).mean(0) / np.sqrt(2 * np.pi)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = x - error / density
         # Newton's step where it stays inside the bracket, bisection elsewhere.
         inside = (newton > low) & (newton < high)
         step = np.where(inside, newton, (low + high) / 2)

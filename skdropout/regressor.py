@@ -10,16 +10,22 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from ._calibration import HeldOut
 from ._predictive import PredictiveDistribution
 from .calibration import quality_of_mixtures, scale_of_std
-from .gaussian_likelihoods import GaussianLikelihood, HeteroscedasticLikelihood
+from .caller_warnings import one_column, warn
+from .gaussian_likelihoods import (
+    SMALLEST_VARIANCE,
+    GaussianLikelihood,
+    HeteroscedasticLikelihood,
+)
 from .gaussian_outputs import GaussianOutputs, equally_likely_points
 from .likelihood import Likelihood, PoissonLikelihood
 from .mixture import CorrelatedNormalMixture, Mixture, NormalMixture, PoissonMixture
+from .target_columns import TargetColumns
 
 
 @dataclass(eq=False, repr=False)
@@ -299,10 +305,20 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The first call's targets set the scale of all later ones.
         sample_weight : array-like of shape (n_samples,), default=None
+            Factor on each row's loss. What one row weighs against another counts as in `fit`. The
+            mean weight of the call's rows, says how far the call moves
+            the network: 20 is the same as 20 calls (and takes their time; 100 are made at most),
+            0.25 moves everything by a quarter of what one call does, 1e-6 by next to nothing, and
+            ones are the same as no weights.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if a column of `y` was constant in the first call and is not any more.
         """
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -317,7 +333,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
             y_numeric=True,
         )
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = one_column(y)
         if not reset and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(
                 f"{type(self).__name__}: y has shape {y.shape}, but the model was fitted to "
@@ -330,7 +346,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
             )
         return X, y
 
-    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _total_weight(
+        self, y: np.ndarray, weight: np.ndarray | None, classes: Any, first: bool
+    ) -> np.ndarray | None:
         return weight
 
     def _set_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> None:
@@ -349,27 +367,43 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
                 f"n_samples = {len(columns)}"
             )
-        constant = np.flatnonzero(np.ptp(columns, axis=0) == 0)
-        if len(constant):
-            where = "y" if y.ndim == 1 else f"column {constant[0]} of y"
-            raise ValueError(
-                f"{type(self).__name__}: {where} is constant "
-                f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
-            )
         self.n_outputs_ = columns.shape[1]
         self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
         self._y_ndim = y.ndim
-        self._y_mean, self._y_scale = np.zeros(self.n_outputs_), np.ones(self.n_outputs_)
+        self._columns = TargetColumns(np.ptp(columns, axis=0) == 0, columns[0])
+        self._warn_if_constant()
+        columns = self._columns.select(columns)
+        self._y_mean, self._y_scale = np.zeros(columns.shape[1]), np.ones(columns.shape[1])
         mean = np.average(columns, axis=0, weights=weight)
         if self.loss == "poisson":
-            self._mean_count = mean
+            self._mean_count = np.where(mean > 0, mean, SMALLEST_VARIANCE)
         elif self.normalize_y:
             self._y_mean = mean
             variance = np.average((columns - self._y_mean) ** 2, axis=0, weights=weight)
-            self._y_scale = np.sqrt(variance)
+            self._y_scale = np.where(variance > 0, np.sqrt(variance), 1.0)
+
+    def _warn_if_constant(self) -> None:
+        for column in np.flatnonzero(self._columns.constant):
+            where = "y" if self._y_ndim == 1 else f"column {column} of y"
+            warn(
+                f"{type(self).__name__}: {where} is constant ({self._columns.values[column]:.6g}) "
+                "and is predicted as this value for all X"
+            )
+
+    def _check_again(self, y: np.ndarray, classes: Any) -> None:
+        differs = (y.reshape(len(y), -1) != self._columns.values) & self._columns.constant
+        if not differs.any():
+            return
+        row, column = np.argwhere(differs)[0]
+        where = "y" if y.ndim == 1 else f"column {column} of y"
+        raise ValueError(
+            f"{type(self).__name__}: {where} was constant in the first call "
+            f"({self._columns.values[column]:.6g}), so the model cannot learn the value "
+            f"{y.reshape(len(y), -1)[row, column]:.6g} now; start anew with rows in which it varies"
+        )
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        columns = y.reshape(len(y), -1)
+        columns = self._columns.select(y.reshape(len(y), -1))
         return ((columns - self._y_mean) / self._y_scale).astype(np.float32)
 
     def _make_likelihood(self) -> Likelihood:
@@ -377,9 +411,9 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
             means = torch.from_numpy(self._mean_count.astype(np.float32))
             return PoissonLikelihood(self.n_members, means)
         if self.noise == "homoscedastic":
-            return GaussianLikelihood(self.n_members, self.n_outputs_)
+            return GaussianLikelihood(self.n_members, len(self._y_scale))
         held = self.learning_rate == "cooldown"
-        return HeteroscedasticLikelihood(self.n_members, self.n_outputs_, held)
+        return HeteroscedasticLikelihood(self.n_members, len(self._y_scale), held)
 
     # ---- prediction ----------------------------------------------------------------------
 
@@ -393,10 +427,15 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
                 "follows from its mean; see predict_uncertainty(X).aleatoric"
             )
         std = np.sqrt(likelihood.variance[:, 0].mean(0).cpu().double().numpy()) * self._y_scale
-        std = std * self._scale()
+        std = self._columns.fill(std, np.sqrt(SMALLEST_VARIANCE)) * self._scale()
         return float(std[0]) if self._y_ndim == 1 else std
 
     def _components(self, raws: list[Any], likelihood: Likelihood) -> Mixture:
+        learned = self._learned_components(raws, likelihood)
+        return learned.widened(self._columns, SMALLEST_VARIANCE)
+
+    def _learned_components(self, raws: list[Any], likelihood: Likelihood) -> Mixture:
+        """Of the columns of y that vary."""
         if isinstance(raws[0], GaussianOutputs):
             if type(likelihood) is GaussianLikelihood:
                 return self._gaussian_mixture(raws, likelihood)
@@ -442,14 +481,14 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         )
 
     def _can_calibrate(self) -> bool:
-        # The spread of counts follows from their mean.
-        return self.loss != "poisson"
+        # The spread of counts follows from their mean, and that of a constant is given.
+        return self.loss != "poisson" and not self._columns.constant.all()
 
     def _calibration(self, held_out: list[HeldOut]) -> dict[str, Any]:
         mixtures: list[NormalMixture] = []
         targets, weights = [], []
         for part in held_out:
-            mixture = self._components(part.raws, part.likelihood)
+            mixture = self._learned_components(part.raws, part.likelihood)
             assert isinstance(mixture, NormalMixture), "counts are not calibrated"
             mixtures.append(mixture)
             weights.append(part.weight)
@@ -457,7 +496,7 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
         scale = scale_of_std(mixtures, targets, weights)
         calibrated = [mixture.scaled(scale) for mixture in mixtures]
         return {
-            "scale": float(scale[0]) if self._y_ndim == 1 else scale,
+            "scale": float(scale[0]) if self._y_ndim == 1 else self._columns.fill(scale, 1.0),
             **quality_of_mixtures("before", mixtures, targets, weights),
             **quality_of_mixtures("after", calibrated, targets, weights),
         }

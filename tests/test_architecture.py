@@ -11,7 +11,7 @@ PACKAGE = Path(skdropout.__file__).parent
 
 # From the ground up. Files of one floor know nothing of each other.
 FLOORS = [
-    {"arrays"},
+    {"arrays", "caller_warnings", "target_columns"},
     {"families/_noise", "families/_members"},
     {"families/_base"},
     {"families/_posterior"},

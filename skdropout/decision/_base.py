@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.utils import Bunch, Tags, _safe_indexing, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from ..caller_warnings import warn
 from ..wrapped import predict_uncertainty
 from ._rules import Judged
 
@@ -182,9 +182,7 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split={}))
 
     def _warn_undefined(self, why: str) -> float:
-        warnings.warn(
-            f"{type(self).__name__}.score is NaN: {why}", UndefinedMetricWarning, stacklevel=3
-        )
+        warn(f"{type(self).__name__}.score is NaN: {why}", UndefinedMetricWarning)
         return float("nan")
 
 

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from ..caller_warnings import one_column
 from ..referral_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
 from ._cuts import Cuts
@@ -81,7 +82,7 @@ class ReferralRegressor(RegressorMixin, Referral):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        return column_or_1d(y, warn=True)
+        return one_column(y)
 
 
 class FixedReferralRegressor(UnfittedUse, ReferralRegressor):

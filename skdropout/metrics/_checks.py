@@ -55,3 +55,22 @@ def mean_over_rows(values: np.ndarray, weight: np.ndarray) -> float:
     used = weight > 0
     rows = values[used].reshape(used.sum(), -1).mean(1)
     return float(np.average(rows, weights=weight[used]))
+
+
+def checked_std(name: str, std: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard deviations of the shape of the means that they belong to, float64.
+
+    Raises
+    ------
+    ValueError
+        If one is negative, NaN or infinite, or if they have another shape.
+    """
+    stds = checked_finite(name, "std", np.asarray(std, dtype=np.float64))
+    if not (stds >= 0).all():
+        raise ValueError(f"{name}: std must not be negative, got {stds.min():g}")
+    try:
+        return np.broadcast_to(stds, shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{name}: std of shape {stds.shape} cannot be broadcast to mean of shape {shape}"
+        ) from error

@@ -21,9 +21,10 @@ from sklearn.metrics import brier_score_loss
 from ..mixture import NormalMixture
 from ..proper_scores import interval_loss
 from ..wrapped import linear_target_transform, unwrap
-from ._checks import checked_weight, mean_over_rows
+from ._checks import checked_finite, checked_std, checked_weight, mean_over_rows
 from ._scorer import WeightedScorer
 from .calibration import expected_calibration_error
+from .predictive import checked_density
 
 
 class PredictiveScorer(WeightedScorer):
@@ -173,6 +174,7 @@ def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         density = _density_rows(inner.regressor_, X, transformed)
         return density - np.log(np.abs(scale)).sum()
     mixture = _normal(inner, X)
+    checked_density("log_predictive_density_scorer", mixture)
     return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 
@@ -233,6 +235,9 @@ def _normal(inner: Any, X: Any) -> NormalMixture:
             "with predict(X, return_std=True), such as DropoutMLPRegressor"
         )
     mean, std = (np.asarray(values, dtype=np.float64) for values in predict(X, return_std=True))
+    name = f"scorer: {type(inner).__name__}.predict(return_std=True)"
+    checked_finite(name, "mean", mean)
+    std = checked_std(name, std, mean.shape)
     return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
 
 
