@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +19,12 @@ from .._inference.functions import Functions, reduce
 from .._networks.sparsity import sparsify
 from .._predictive.frames import uncertainty_frame
 from .._predictive.uncertainty import Uncertainty
+from .._support.caller_warnings import warn
 from .._support.random import new_seed
 from .._support.sklearn import StrOptions, validate_parameter_constraints
 from .._support.threads import threads_for
-from .._training.jobs import train_net
+from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
-from .._training.rows import Rows
 from .answering import check_error, functions_of
 from .calibration import calibrated, train_folds
 from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
@@ -33,6 +32,11 @@ from .parameters import Parameters
 from .recipe import check_statistics, make_job
 from .report import complaints, divergence, fitted_attributes, sparsity
 from .targets import Target
+
+# Passes over the rows of one call of `partial_fit`, whatever their weights.
+_MOST_PASSES = 100
+# Of a mean weight: no reason for one more pass.
+_ROUNDING = 1e-9
 
 
 class DropoutMLP(Parameters, BaseEstimator, ABC):
@@ -51,8 +55,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         """Checked arrays of equal length. With `reset` the columns are new to the estimator."""
 
     @abstractmethod
-    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _total_weight(
+        self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool
+    ) -> np.ndarray | None:
         """Sample weights with everything else that weighs rows multiplied in."""
+
+    @abstractmethod
+    def _check_again(self, y: np.ndarray, classes: Any) -> None:
+        """Refuse a target, of rows that count, that differs from the first in what was set."""
 
     @abstractmethod
     def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Target:
@@ -119,7 +129,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             fitting = prepare(self, described, given)
             going_on = copy.deepcopy((self.net_.module_, self.net_.criterion_)) if again else ()
             net = fitting.job.net(*going_on)
-            self._train(net, described, fitting.job.rows, self.max_iter)
+            self._train(
+                net, fitting.described, lambda: train_net(net, fitting.job.rows, self.max_iter)
+            )
             return self._receive(fitting, net, train_folds(self, fitting, net))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
@@ -143,18 +155,32 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0
-            self._train(net, described, rows, 1)
+            passes = self._passes(described.weight)
+            self._train(net, described, lambda: train_passes(net, rows, *passes))
             self._take(described, net, n_before)
         return self
 
-    def _train(self, net: DropoutNet, described: Described, rows: Rows, epochs: int) -> None:
+    def _passes(self, weight: float) -> tuple[int, float]:
+        """Whole passes over the rows that a mean weight stands for, and the share of one more."""
+        if weight > _MOST_PASSES:
+            warn(
+                f"{type(self).__name__}.partial_fit: the weights of the rows have a mean of "
+                f"{weight:.6g}, which is as many passes over them; {_MOST_PASSES} are made. Divide "
+                "the weights of all calls by the same number"
+            )
+            return _MOST_PASSES, 0.0
+        whole = int(weight + _ROUNDING)
+        share = max(weight - whole, 0.0)
+        return whole, 0.0 if whole and share < _ROUNDING else share
+
+    def _train(self, net: DropoutNet, described: Described, train: Callable[[], None]) -> None:
         net.model_ = self._in_training(net, described)
         try:
-            train_net(net, rows, epochs)
+            train()
             for failure in net.failures_.values():
                 raise NonFiniteLossError(failure)
         except NonFiniteLossError as error:
-            raise divergence(self, error, rows) from error
+            raise divergence(self, error, described.rows) from error
 
     def _in_training(self, net: DropoutNet, described: Described) -> DropoutMLP:
         """An estimator that predicts with a net in training, for callbacks that score it."""
@@ -201,7 +227,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         if not n_before:
             self.calibration_ = None
         for sentence, category in complaints(self, net, max_iter):
-            warnings.warn(sentence, category, stacklevel=4)
+            warn(sentence, category)
 
     # ---- prediction ----------------------------------------------------------------------
 

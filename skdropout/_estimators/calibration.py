@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 
 from .._predictive.needed_draws import fixed_draws
+from .._support.caller_warnings import warn
 from .._training.jobs import train_jobs
 from .._training.net import DropoutNet
 from .._training.rows import Rows
@@ -33,10 +33,9 @@ def train_folds(given: Parameters, fitting: Fitting, net: DropoutNet) -> list | 
     try:
         return train_jobs([job for job, _ in fitting.folds])
     except KeyboardInterrupt:
-        warnings.warn(
+        warn(
             f"{type(given).__name__}: calibration interrupted by the user; the model is "
-            "trained, but its predictions are not calibrated",
-            stacklevel=3,
+            "trained, but its predictions are not calibrated"
         )
         return None
 

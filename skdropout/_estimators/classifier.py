@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_sample_weight
+from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import validate_data
 
 from .._inference.classes import MEASURES
 from .._inference.functions import reduce
+from .._support.caller_warnings import one_column
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
@@ -132,7 +133,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         is in docs/callbacks.md.
     class_weight : dict, "balanced" or None, default=None
         Factor on the loss of each class's rows. "balanced" weighs classes by the inverse of how
-        often they occur.
+        often they occur, which `partial_fit` cannot know and refuses.
 
     Attributes
     ----------
@@ -257,13 +258,31 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
         sample_weight : array-like of shape (n_samples,), default=None
+            Factor on each row's loss. What one row weighs against another counts as in `fit`. The
+            mean weight of the call's rows, `class_weight` included, says how far the call moves
+            the network: 20 is the same as 20 calls (and takes their time; 100 are made at most),
+            0.25 moves everything by a quarter of what one call does, 1e-6 by next to nothing, and
+            ones are the same as no weights.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever come. Needed in the first call if `y` does not hold all.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            As `fit`; for ``class_weight="balanced"``, as one call does not show how frequent the
+            classes are; and for `classes` that are not those of the first call.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit: class_weight={self.class_weight!r} is not "
+                "supported, as one call does not show how frequent the classes are; give a dict, "
+                "such as from sklearn.utils.class_weight.compute_class_weight('balanced', ...) on "
+                "a large part of the data"
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -275,19 +294,38 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
                 f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
                 "several labels per row are not supported"
             )
-        y = column_or_1d(y, warn=True)
+        y = one_column(y)
         check_classification_targets(y)
         return X, y
 
-    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _total_weight(
+        self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool
+    ) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
+        known = self.classes_ if again and classes is None else classes
         if weight is None:
-            return compute_sample_weight(self.class_weight, y)
+            return self._class_weights(y, known)
         # Classes are balanced over the rows that count.
         used, total = weight > 0, weight.copy()
-        total[used] *= compute_sample_weight(self.class_weight, y[used])
+        total[used] *= self._class_weights(y[used], known)
         return total
+
+    def _class_weights(self, y: np.ndarray, known: Any) -> np.ndarray:
+        """Weights that the rows have by their classes: ``(n_samples,)``."""
+        if not isinstance(self.class_weight, dict) or known is None:
+            return compute_sample_weight(self.class_weight, y)
+        # A dictionary may name labels that are not among these rows.
+        labels = np.union1d(known, y)
+        weights = compute_class_weight(self.class_weight, classes=labels, y=labels)
+        return weights[np.searchsorted(labels, y)]
+
+    def _check_again(self, y: np.ndarray, classes: Any) -> None:
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit: classes must be those of the first call, "
+                f"{self.classes_.tolist()}, or left out, got {np.unique(classes).tolist()}"
+            )
 
     def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassLabels:
         all_classes = np.unique(y if classes is None else classes)

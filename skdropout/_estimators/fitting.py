@@ -38,6 +38,9 @@ class Described:
         Fitted attributes that say what the columns are.
     target : Target
     rows : Rows
+        Their weights have mean one.
+    weight : float
+        The mean of the weights before.
     parts : dict
         Rows to train on and rows that early stopping watches, by the seed and the share.
     """
@@ -45,6 +48,7 @@ class Described:
     inputs: dict[str, Any]
     target: Target
     rows: Rows = field(repr=False)
+    weight: float
     parts: dict[tuple[int, float], tuple[Rows, Rows]] = field(default_factory=dict, repr=False)
 
     def attributes(self) -> dict[str, Any]:
@@ -108,20 +112,25 @@ def describe(
     """
     name, probe = type(estimator).__name__, copy.copy(estimator)
     X, y = probe._check_xy(X, y, reset=not again)
-    weight = estimator._total_weight(y, _checked_weight(sample_weight, X))
-    if weight is not None and not (weight > 0).any():
+    weight = estimator._total_weight(y, _checked_weight(sample_weight, X), classes, again)
+    used = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+    if not used.any():
         raise ValueError(f"{name}: every row has a sample_weight of zero")
-    target = estimator._target if again else estimator._read_target(y, weight, classes)
-    encoded = target.encode(y)
+    if again:
+        target = estimator._target
+        estimator._check_again(y[used], classes)
+    else:
+        target = estimator._read_target(y, weight, classes)
+    encoded, mean = target.encode(y), 1.0
     if weight is not None:
         # Rows of weight zero leave here, before anything is random.
-        used = weight > 0
         if not used.all():
             X, encoded, weight = X[used], encoded[used], weight[used]
+        mean = float(weight.mean() if np.ptp(weight) else weight[0])
         # Equal weights are no weights, bit for bit; others have mean one.
-        weight = None if np.ptp(weight) == 0 else weight / weight.mean()
+        weight = weight / mean if np.ptp(weight) else None
     columns = {k: v for k, v in vars(probe).items() if k in COLUMN_ATTRIBUTES}
-    return Described(columns, target, _to_rows(X, encoded, weight, name))
+    return Described(columns, target, _to_rows(X, encoded, weight, name), mean)
 
 
 def validation_rows(

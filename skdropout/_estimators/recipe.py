@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 
 import numpy as np
 from sklearn.base import clone
@@ -12,6 +11,7 @@ from skorch.callbacks import Callback, PrintLog
 from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
 from .._predictive.needed_draws import fixed_draws
+from .._support.caller_warnings import warn
 from .._support.device import resolve_device
 from .._training.callbacks import Training, adapted
 from .._training.epoch import Plan
@@ -131,9 +131,7 @@ def batch_size(given: Parameters, n_rows: int, quiet: bool) -> int:
         complaint = f"is raised to {smallest}: normalization='batch' needs batches of at least"
         complaint += f" {smallest} rows"
     if complaint and not quiet:
-        warnings.warn(
-            f"{type(given).__name__}: batch_size={given.batch_size} {complaint}", stacklevel=5
-        )
+        warn(f"{type(given).__name__}: batch_size={given.batch_size} {complaint}")
     return max(min(given.batch_size, n_rows), smallest)
 
 

@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import validate_data
 
 from .._inference.functions import reduce
+from .._likelihoods.normal import SMALLEST_VARIANCE
 from .._likelihoods.poisson import PoissonLikelihood
 from .._predictive.levels import as_intervals, checked_levels, checked_quantiles, tails
 from .._predictive.mixture import Mixture
+from .._predictive.target_columns import TargetColumns
+from .._support.caller_warnings import one_column, warn
 from .._support.random import local_random_state
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
@@ -220,6 +223,12 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     too. A prediction's variance is the draws' variance plus this noise. `log_prob` is the log
     density of the mixture over the draws, per unit of y.
 
+    A column of `y` that is constant is not learned. It is predicted as its value, with a warning
+    and a noise of standard deviation 0.001, or that of its count.
+
+    A column of `y` that is constant is not learned. It is predicted as its value, with a warning
+    and a noise of standard deviation 0.001, or that of its count.
+
     Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Only
     what noise adds by moments, in two hidden layers and more, is always made in float32. Scale the
     inputs first, as for any network.
@@ -300,10 +309,20 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The first call's targets set the scale of all later ones.
         sample_weight : array-like of shape (n_samples,), default=None
+            Factor on each row's loss. What one row weighs against another counts as in `fit`. The
+            mean weight of the call's rows says how far the call moves the network: 20 is the same
+            as 20 calls (and takes their time; 100 are made at most), 0.25 moves everything by a
+            quarter of what one call does, 1e-6 by next to nothing, and ones are the same as no
+            weights.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if a column of `y` was constant in the first call and is not any more.
         """
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -318,7 +337,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             y_numeric=True,
         )
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = one_column(y)
         if not reset and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(
                 f"{type(self).__name__}: y has shape {y.shape}, but the model was fitted to "
@@ -331,8 +350,13 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
             )
         return X, y
 
-    def _total_weight(self, y: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+    def _total_weight(
+        self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool
+    ) -> np.ndarray | None:
         return weight
+
+    def _check_again(self, y: np.ndarray, classes: Any) -> None:
+        self._target.check_again(y, type(self).__name__)
 
     def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> NumericTarget:
         columns = y.reshape(len(y), -1).astype(np.float64)
@@ -350,22 +374,26 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
                 f"n_samples = {len(columns)}"
             )
-        constant = np.flatnonzero(np.ptp(columns, axis=0) == 0)
-        if len(constant):
-            where = "y" if y.ndim == 1 else f"column {constant[0]} of y"
-            raise ValueError(
-                f"{type(self).__name__}: {where} is constant "
-                f"({columns[0, constant[0]]:.6g}), there is nothing to learn from it"
-            )
+        varying = TargetColumns(np.ptp(columns, axis=0) == 0, columns[0])
+        self._warn_of_constants(varying, y.ndim)
+        columns = varying.select(columns)
         mean = np.average(columns, axis=0, weights=weight)
         if self.loss == "poisson":
-            return Counts(y.ndim, mean)
+            return Counts(y.ndim, varying, np.where(mean > 0, mean, SMALLEST_VARIANCE))
         centre, scale = np.zeros(len(mean)), np.ones(len(mean))
         if self.normalize_y:
             variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
-            centre, scale = mean, np.sqrt(variance)
-        heteroscedastic = self.noise == "heteroscedastic"
-        return RealNumbers(y.ndim, centre, scale, heteroscedastic, self.learning_rate == "cooldown")
+            centre, scale = mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+        varies, held = self.noise == "heteroscedastic", self.learning_rate == "cooldown"
+        return RealNumbers(y.ndim, varying, centre, scale, varies, held)
+
+    def _warn_of_constants(self, columns: TargetColumns, n_dimensions: int) -> None:
+        for column in np.flatnonzero(columns.constant):
+            where = "y" if n_dimensions == 1 else f"column {column} of y"
+            warn(
+                f"{type(self).__name__}: {where} is constant ({columns.values[column]:.6g}) "
+                "and is predicted as this value for all X"
+            )
 
     @property
     def noise_std_(self) -> Any:
@@ -377,9 +405,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 "follows from its mean; see predict_uncertainty(X).aleatoric"
             )
         variance = likelihood.variance[:, 0].mean(0).cpu().double().numpy()
-        std = np.sqrt(variance) * self._target.scale
-        if self.calibration_ is not None:
-            std = std * np.atleast_1d(self.calibration_["scale"])
+        std = self._target.noise_std(variance, self.calibration_)
         return float(std[0]) if self._target.n_dimensions == 1 else std
 
     # ---- prediction ----------------------------------------------------------------------

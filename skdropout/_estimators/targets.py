@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from .._likelihoods.base import Likelihood
 from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
 from .._likelihoods.gaussian import GaussianLikelihood
 from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from .._likelihoods.normal import SMALLEST_VARIANCE
 from .._likelihoods.poisson import PoissonLikelihood
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
@@ -30,6 +30,8 @@ from .._predictive.scaling import (
     scale_of_std,
     temperature_of_logits,
 )
+from .._predictive.target_columns import TargetColumns
+from .._support.caller_warnings import warn
 from .held_out import HeldOut
 
 # Classes that a warning names.
@@ -47,7 +49,7 @@ class Target(ABC):
         Whether there is a number that `calibrate` chooses.
     """
 
-    can_be_calibrated: ClassVar[bool]
+    can_be_calibrated: Any
 
     @abstractmethod
     def attributes(self) -> dict[str, Any]:
@@ -167,11 +169,10 @@ class ClassLabels(Target):
             return np.zeros(len(y), dtype=bool)
         some = [f"{self.classes[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
         more = f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else ""
-        warnings.warn(
+        warn(
             f"{self.caller}: no rows are held out for early stopping of the classes that "
             f"have too few of them (in brackets): {', '.join(some[:_MOST_NAMED])}{more}; they are "
-            "all trained on",
-            stacklevel=5,
+            "all trained on"
         )
         return rare[y]
 
@@ -225,9 +226,12 @@ class NumericTarget(Target):
     ----------
     n_dimensions : int
         Of y: 1 or 2.
+    columns : TargetColumns
+        Which columns of y networks learn; the others are constant.
     """
 
     n_dimensions: int
+    columns: TargetColumns
 
     def strata(self, encoded: np.ndarray) -> None:
         return None
@@ -241,6 +245,32 @@ class NumericTarget(Target):
     def shaped(self, values: np.ndarray) -> np.ndarray:
         """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
         return values[:, 0] if self.n_dimensions == 1 else values
+
+    def _learned(self, y: np.ndarray) -> np.ndarray:
+        """Columns that networks learn: ``(rows, n_learned)``."""
+        return self.columns.select(y.reshape(len(y), -1))
+
+    def check_again(self, y: np.ndarray, caller: str) -> None:
+        """Refuse targets of a later call in which a column varies that was constant before.
+
+        Parameters
+        ----------
+        y : ndarray
+            Of rows that count, in the units of y.
+        caller : str
+            The estimator.
+        """
+        y = y.reshape(len(y), -1)
+        differs = (y != self.columns.values) & self.columns.constant
+        if not differs.any():
+            return
+        row, column = np.argwhere(differs)[0]
+        where = "y" if self.n_dimensions == 1 else f"column {column} of y"
+        raise ValueError(
+            f"{caller}: {where} was constant in the first call "
+            f"({self.columns.values[column]:.6g}), so the model cannot learn the value "
+            f"{y[row, column]:.6g} now; start anew with rows in which it varies"
+        )
 
     @abstractmethod
     def predictive(
@@ -268,35 +298,42 @@ class RealNumbers(NumericTarget):
     ----------
     n_dimensions : int
         Of y: 1 or 2.
-    mean, scale : ndarray of shape (n_outputs,)
-        Networks are trained on ``(y - mean) / scale``.
+    columns : TargetColumns
+    mean, scale : ndarray of shape (n_learned,)
+        Networks are trained on ``(y - mean) / scale`` of the columns that vary.
     heteroscedastic : bool
         Whether the noise differs from row to row.
     held : bool
         Whether it does so only once the likelihood is released.
     """
 
-    can_be_calibrated = True
-
     def __init__(
         self,
         n_dimensions: int,
+        columns: TargetColumns,
         mean: np.ndarray,
         scale: np.ndarray,
         heteroscedastic: bool,
         held: bool,
     ) -> None:
-        self.n_dimensions, self.mean, self.scale = n_dimensions, mean, scale
+        self.n_dimensions, self.columns = n_dimensions, columns
+        self.mean, self.scale = mean, scale
         self.heteroscedastic, self.held = heteroscedastic, held
 
     def attributes(self) -> dict[str, Any]:
-        return {"n_outputs_": len(self.mean), "out_activation_": "identity"}
+        return {"n_outputs_": len(self.columns.constant), "out_activation_": "identity"}
+
+    @property
+    def can_be_calibrated(self) -> bool:
+        # The spread of a constant is given.
+        return not self.columns.constant.all()
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        return ((y.reshape(len(y), -1) - self.mean) / self.scale).astype(np.float32)
+        return ((self._learned(y) - self.mean) / self.scale).astype(np.float32)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
-        return self.shaped(encoded * self.scale + self.mean)
+        learned = encoded * self.scale + self.mean
+        return self.shaped(self.columns.fill(learned, self.columns.values))
 
     def likelihood(self, n_members: int) -> Likelihood:
         if self.heteroscedastic:
@@ -310,13 +347,27 @@ class RealNumbers(NumericTarget):
         calibration: dict[str, Any] | None,
         centre: np.ndarray | None = None,
     ) -> NormalComponents:
-        mixture = self.uncalibrated(outputs, likelihood)
+        learned = self.uncalibrated(outputs, likelihood)
+        mixture = learned.widened(self.columns, SMALLEST_VARIANCE)
         if calibration is None:
             return mixture
         return mixture.scaled(np.atleast_1d(calibration["scale"]), centre)
 
+    def noise_std(self, variance: np.ndarray, calibration: dict[str, Any] | None) -> np.ndarray:
+        """Standard deviation of the noise in the units of y: ``(n_outputs,)``.
+
+        Parameters
+        ----------
+        variance : ndarray of shape (n_learned,)
+            Of the encoded target.
+        calibration : dict or None
+        """
+        learned = np.sqrt(variance) * self.scale
+        std = self.columns.fill(learned, np.sqrt(SMALLEST_VARIANCE))
+        return std if calibration is None else std * np.atleast_1d(calibration["scale"])
+
     def uncalibrated(self, outputs: Sequence[Any], likelihood: Any) -> NormalComponents:
-        """What the networks say themselves."""
+        """What the networks say themselves, of the columns of y that vary."""
         if isinstance(outputs[0], GaussianOutputs):
             if not self.heteroscedastic:
                 return self._of_gaussians(outputs, likelihood)
@@ -347,7 +398,7 @@ class RealNumbers(NumericTarget):
         scale = scale_of_std(mixtures, targets, weights)
         calibrated = [mixture.scaled(scale) for mixture in mixtures]
         return {
-            "scale": float(scale[0]) if self.n_dimensions == 1 else scale,
+            "scale": float(scale[0]) if self.n_dimensions == 1 else self.columns.fill(scale, 1.0),
             **quality_of_mixtures("before", mixtures, targets, weights),
             **quality_of_mixtures("after", calibrated, targets, weights),
         }
@@ -360,21 +411,22 @@ class Counts(NumericTarget):
     ----------
     n_dimensions : int
         Of y: 1 or 2.
-    means : ndarray of shape (n_outputs,)
-        Mean counts of the training rows.
+    columns : TargetColumns
+    means : ndarray of shape (n_learned,)
+        Mean counts of the training rows, of the columns that vary.
     """
 
-    def __init__(self, n_dimensions: int, means: np.ndarray) -> None:
-        self.n_dimensions, self.means = n_dimensions, means
+    def __init__(self, n_dimensions: int, columns: TargetColumns, means: np.ndarray) -> None:
+        self.n_dimensions, self.columns, self.means = n_dimensions, columns, means
 
     def attributes(self) -> dict[str, Any]:
-        return {"n_outputs_": len(self.means), "out_activation_": "exp"}
+        return {"n_outputs_": len(self.columns.constant), "out_activation_": "exp"}
 
     def encode(self, y: np.ndarray) -> np.ndarray:
-        return y.reshape(len(y), -1).astype(np.float32)
+        return self._learned(y).astype(np.float32)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
-        return self.shaped(encoded)
+        return self.shaped(self.columns.fill(encoded, self.columns.values))
 
     def likelihood(self, n_members: int) -> Likelihood:
         return PoissonLikelihood(n_members, torch.from_numpy(self.means.astype(np.float32)))
@@ -390,7 +442,8 @@ class Counts(NumericTarget):
             # A count that follows from a Gaussian output has no formula.
             outputs = equally_likely_points(outputs)
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(outputs)]
-        return PoissonMixture(np.concatenate([part.mean.cpu().double().numpy() for part in parts]))
+        rates = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
+        return PoissonMixture(rates).widened(self.columns, SMALLEST_VARIANCE)
 
     # The spread of counts follows from their mean.
     can_be_calibrated = False

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from .base import Predictive
+from .target_columns import TargetColumns
 
 
 class Mixture(Predictive):
@@ -52,6 +53,17 @@ class Mixture(Predictive):
     @abstractmethod
     def take(self, components: np.ndarray) -> Mixture:
         """The mixture of these components, by index; one may be there more than once."""
+
+    @abstractmethod
+    def widened(self, columns: TargetColumns, noise: float) -> Mixture:
+        """The mixture of all columns of y, given that of the learned ones.
+
+        Parameters
+        ----------
+        columns : TargetColumns
+        noise : float
+            Variance of a constant column.
+        """
 
     @abstractmethod
     def sample(self, rng: np.random.RandomState) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 from .errors import regression_error
 from .mixture import Mixture, flat, log_mean_exp
 from .scores import normal_mixture_crps
+from .target_columns import TargetColumns
 from .uncertainty import Uncertainty, regression_uncertainty
 
 _ITERATIONS = 60
@@ -79,6 +80,10 @@ class NormalComponents(Mixture):
             Where the means are drawn from or to; the mixture's mean by default.
         """
 
+    @abstractmethod
+    def widened(self, columns: TargetColumns, noise: float) -> NormalComponents:
+        """As in `Mixture`."""
+
     def _scaled_means(self, scale: np.ndarray | float, centre: np.ndarray | None) -> np.ndarray:
         centre = self.mean() if centre is None else centre
         return centre + scale * (self.means - centre)
@@ -114,6 +119,13 @@ class NormalMixture(NormalComponents):
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
         return NormalMixture(self.means[components], noise[components], spread[components])
+
+    def widened(self, columns: TargetColumns, noise: float) -> NormalMixture:
+        if not columns.constant.any():
+            return self
+        given, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
+        means = columns.fill(self.means, columns.values)
+        return NormalMixture(means, columns.fill(given, noise), columns.fill(spread, 0.0))
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return self.means + np.sqrt(self.variances) * rng.standard_normal(self.means.shape)
@@ -155,6 +167,13 @@ class CorrelatedNormalMixture(NormalComponents):
         noise = np.broadcast_to(self.noise, self.means.shape)[components]
         return CorrelatedNormalMixture(self.means[components], noise, self.covariance[components])
 
+    def widened(self, columns: TargetColumns, noise: float) -> CorrelatedNormalMixture:
+        if not columns.constant.any():
+            return self
+        given = columns.fill(np.broadcast_to(self.noise, self.means.shape), noise)
+        means = columns.fill(self.means, columns.values)
+        return CorrelatedNormalMixture(means, given, columns.fill_covariance(self.covariance))
+
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         normal = rng.standard_normal(self.means.shape)
         return self.means + np.einsum("crkl,crl->crk", self._root(), normal)
@@ -177,7 +196,7 @@ def normal_mixture_quantiles(
     ----------
     means : ndarray of shape (n_draws, n_samples)
     stds : ndarray, broadcastable to `means`
-        Standard deviations, positive.
+        Standard deviations; one of zero is a point.
     probabilities : ndarray of shape (n_quantiles,)
         In (0, 1).
 
@@ -187,21 +206,23 @@ def normal_mixture_quantiles(
         Correct to about 1e-10 in probability, and monotone in `probabilities`.
     """
     means = np.asarray(means, dtype=np.float64)[..., None]
-    stds = np.broadcast_to(np.asarray(stds, dtype=np.float64), means.shape[:-1])[..., None]
+    # A point is the limit of ever narrower distributions.
+    stds = np.maximum(np.asarray(stds, dtype=np.float64), np.finfo(np.float64).tiny)
+    stds = np.broadcast_to(stds, means.shape[:-1])[..., None]
     # The mixture's quantile lies between the smallest and the largest of its parts'.
     parts = means + stds * ndtri(probabilities)
     low, high = parts.min(0), parts.max(0)
     x = (low + high) / 2
     for _ in range(_ITERATIONS):
-        z = (x - means) / stds
-        error = ndtr(z).mean(0) - probabilities
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            z = (x - means) / stds
+            error = ndtr(z).mean(0) - probabilities
+            density = (np.exp(-0.5 * z**2) / stds).mean(0) / np.sqrt(2 * np.pi)
+            newton = x - error / density
         open_ = np.abs(error) >= _TOLERANCE
         if not open_.any():
             break
         low, high = np.where(error < 0, x, low), np.where(error < 0, high, x)
-        density = (np.exp(-0.5 * z**2) / stds).mean(0) / np.sqrt(2 * np.pi)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            newton = x - error / density
         # Newton's step where it stays inside the bracket, bisection elsewhere.
         inside = (newton > low) & (newton < high)
         step = np.where(inside, newton, (low + high) / 2)

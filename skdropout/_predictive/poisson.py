@@ -8,6 +8,7 @@ from scipy.special import gammaln, pdtr, pdtrik, xlogy
 from .errors import regression_error
 from .mixture import Mixture, flat, log_mean_exp
 from .scores import poisson_mixture_crps
+from .target_columns import TargetColumns
 from .uncertainty import Uncertainty, regression_uncertainty
 
 
@@ -48,6 +49,10 @@ class PoissonMixture(Mixture):
 
     def take(self, components: np.ndarray) -> PoissonMixture:
         return PoissonMixture(self.rates[components])
+
+    def widened(self, columns: TargetColumns, noise: float) -> PoissonMixture:
+        # A count's variance is its mean, so this is the smallest of those too.
+        return PoissonMixture(columns.fill(self.rates, np.maximum(columns.values, noise)))
 
     def sample(self, rng: np.random.RandomState) -> np.ndarray:
         return rng.poisson(self.rates).astype(np.float64)

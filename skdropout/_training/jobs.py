@@ -123,8 +123,8 @@ def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNe
     )
 
 
-def train_net(net: DropoutNet, rows: Rows, epochs: int) -> None:
-    """Train a net, new or not, for at most so many epochs.
+def train_net(net: DropoutNet, rows: Rows, epochs: int, share: float = 1.0) -> None:
+    """Train a net, new or not, for at most so many epochs, or for a share of one.
 
     Raises
     ------
@@ -141,9 +141,27 @@ def train_net(net: DropoutNet, rows: Rows, epochs: int) -> None:
             moved = {id(part): part.to(device) for part in net.validation}
             net.validation = [moved[id(part)] for part in net.validation]
         try:
-            net.partial_fit(rows.to(device), None, epochs=epochs)
+            if share < 1:
+                net.train_share(rows.to(device), share)
+            else:
+                net.partial_fit(rows.to(device), None, epochs=epochs)
         finally:
             net.validation = None
+
+
+def train_passes(net: DropoutNet, rows: Rows, passes: int, share: float) -> None:
+    """Train a net for single epochs, each a training of its own, and a share of one more.
+
+    Raises
+    ------
+    NonFiniteLossError
+        As `train_net`.
+    """
+    for part in (*itertools.repeat(1.0, passes), share):
+        if part:
+            train_net(net, rows, 1, part)
+            if net.interrupted or net.failures_:
+                return
 
 
 def _multiply_adds(net: DropoutNet) -> int:

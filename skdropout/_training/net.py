@@ -135,6 +135,37 @@ class DropoutNet(SteppingNet):
         self._put_away()
         return self
 
+    def train_share(self, rows: Rows, share: float) -> DropoutNet:
+        """Move everything that training moves by a share of what one epoch moves it.
+
+        Parameters
+        ----------
+        rows : Rows
+        share : float
+            In (0, 1]. 1 is an epoch.
+        """
+        before = {name: values.clone() for name, values in self._moved().items()}
+        self.partial_fit(rows, epochs=1)
+        if share < 1:
+            for name, after in self._moved().items():
+                # The optimizer has no memory before its first step.
+                start = before.get(name)
+                torch.lerp(
+                    torch.zeros_like(after) if start is None else start, after, share, out=after
+                )
+        return self
+
+    def _moved(self) -> dict[str, Tensor]:
+        """Parameters, what is set beside them, and the optimizer's memory, by name."""
+        (memory,) = self.optimizer_.state.values() or ({},)
+        parts: tuple[Any, ...] = (self.module_.state_dict(), self.criterion_.state_dict(), memory)
+        return {
+            f"{number}.{name}": values
+            for number, part in enumerate(parts)
+            for name, values in part.items()
+            if isinstance(values, Tensor) and values.is_floating_point()
+        }
+
     def _put_away(self) -> None:
         """Keep nothing that only training needs."""
         self.flat_.give_back(self.module_)

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.compose import TransformedTargetRegressor
 
+from .._predictive.checks import checked_finite, checked_std
 from .._predictive.frames import named_as, uncertainty_frame
 from .._predictive.levels import as_intervals, checked_levels, checked_quantiles, tails
 from .._predictive.normal import NormalMixture
@@ -181,7 +182,9 @@ def normal_distributions(estimator: Any, X: Any, caller: str) -> NormalMixture:
             "regressor with predict(X, return_std=True), such as DropoutMLPRegressor"
         )
     predicted = estimator.predict(X, return_std=True)
-    mean, std = (np.asarray(values, dtype=np.float64) for values in predicted)
+    name = f"{caller}: {type(estimator).__name__}.predict(return_std=True)"
+    mean = checked_finite(name, "mean", np.asarray(predicted[0], dtype=np.float64))
+    std = checked_std(name, predicted[1], mean.shape)
     return NormalMixture(mean.reshape(1, len(mean), -1), std.reshape(1, len(mean), -1) ** 2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from .._support.caller_warnings import warn
 from .._support.sklearn import safe_indexing
 from .._wrappers.walk import NotRefittedError, innermost
 from .._wrappers.wrapped import predict_uncertainty
@@ -192,9 +192,7 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split=split))
 
     def _warn_undefined(self, why: str) -> float:
-        warnings.warn(
-            f"{type(self).__name__}.score is NaN: {why}", UndefinedMetricWarning, stacklevel=3
-        )
+        warn(f"{type(self).__name__}.score is NaN: {why}", UndefinedMetricWarning)
         return float("nan")
 
 

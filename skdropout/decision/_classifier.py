@@ -10,6 +10,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from .._support.caller_warnings import one_column
 from ._base import Referral
 from ._labels import with_refer_label
 
@@ -111,6 +112,6 @@ class ReferralClassifier(ClassifierMixin, Referral):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-        y = column_or_1d(y, warn=True)
+        y = one_column(y)
         check_classification_targets(y)
         return y

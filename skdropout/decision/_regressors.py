@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from .._support.caller_warnings import one_column
 from .._support.sklearn import HasMethods, Interval, StrOptions
 from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
@@ -81,7 +82,7 @@ class ReferralRegressor(RegressorMixin, Referral):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        return column_or_1d(y, warn=True)
+        return one_column(y)
 
 
 class FixedReferralRegressor(UnfittedUse, ReferralRegressor):

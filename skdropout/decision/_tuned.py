@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .._support.caller_warnings import warn
 from .._support.sklearn import HasMethods, StrOptions
 from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._classifier import ReferralClassifier
@@ -221,8 +221,7 @@ class TunedReferralClassifierCV(Tuning, ReferralClassifier):
     def _warn_one_class(self, kept: np.ndarray, y: np.ndarray) -> None:
         decided, present = np.unique(kept), np.unique(y)
         if len(decided) == 1 and len(present) > 1 and self.max_risk is not None:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: every row that is kept is predicted to be "
-                f"{decided[0]!r}; the other classes are always referred",
-                stacklevel=4,
+                f"{decided[0]!r}; the other classes are always referred"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils import indexable
 
+from .._support.caller_warnings import warn
 from .._support.sklearn import Interval, StrOptions, check_sample_weight
 from ._base import Referral
 from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
@@ -128,11 +128,10 @@ class Tuning(Referral):
         if self.max_risk is not None:
             index, bound = guaranteed_cut(cuts, self.max_risk, self.confidence_level)
             if index is None:
-                warnings.warn(
+                warn(
                     f"{type(self).__name__}: no threshold reaches max_risk={self.max_risk} with "
                     f"confidence_level={self.confidence_level} on {cuts.n_kept[-1]} rows, so "
-                    "every row will be referred; use a better model, more rows or a larger risk",
-                    stacklevel=4,
+                    "every row will be referred; use a better model, more rows or a larger risk"
                 )
             return index, bound
         assert self.min_coverage is not None

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from .._predictive.checks import checked_finite
+
 
 def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
     """Weights of the rows, ones if there are none: ``(n_samples,)``, float64.
@@ -40,13 +42,6 @@ def checked_target(name: str, y_true: Any) -> np.ndarray:
             f"least one row, got shape {y.shape}"
         )
     return checked_finite(name, "y_true", y)
-
-
-def checked_finite(name: str, argument: str, values: np.ndarray) -> np.ndarray:
-    """The same array, if it holds neither NaN nor infinity."""
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name}: {argument} holds a value that is NaN or infinite")
-    return values
 
 
 def mean_over_rows(values: np.ndarray, weight: np.ndarray) -> float:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .._predictive.checks import checked_finite, checked_std
 from .._predictive.normal import NormalMixture
 from .._predictive.scores import interval_loss, sample_crps
-from ._checks import checked_finite, checked_target, checked_weight, mean_over_rows
+from ._checks import checked_target, checked_weight, mean_over_rows
 
 
 def log_predictive_density_score(
@@ -55,8 +56,7 @@ def log_predictive_density_score(
     """
     name = "log_predictive_density_score"
     mixture, y = _checked_mixture(name, y_true, mean, std)
-    if not mixture.noise.all():
-        raise ValueError(f"{name}: std must be positive, got 0")
+    checked_density(name, mixture)
     scores = mixture.log_prob(y.reshape(-1, 1)).reshape(y.shape)
     return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
 
@@ -244,13 +244,18 @@ def interval_score_loss(
     return scores[0] if single else np.array(scores)
 
 
+def checked_density(name: str, mixture: NormalMixture) -> None:
+    """Refuse a mixture that has no density: a component without spread is a point."""
+    if not mixture.variances.all():
+        raise ValueError(f"{name}: std must be positive, got 0")
+
+
 def _checked_mixture(
     name: str, y_true: Any, mean: Any, std: Any
 ) -> tuple[NormalMixture, np.ndarray]:
     """A mixture in which each target, of whatever row and output, is a row; and the targets."""
     y = checked_target(name, y_true)
     means = checked_finite(name, "mean", np.asarray(mean, dtype=np.float64))
-    stds = checked_finite(name, "std", np.asarray(std, dtype=np.float64))
     if means.shape != y.shape and (means.ndim != y.ndim + 1 or means.shape[1:] != y.shape):
         raise ValueError(
             f"{name}: mean must have the shape of y_true, {y.shape}, or an axis of components "
@@ -258,14 +263,7 @@ def _checked_mixture(
         )
     if not means.size:
         raise ValueError(f"{name}: mean must hold at least one component, got {means.shape}")
-    if not (stds >= 0).all():
-        raise ValueError(f"{name}: std must not be negative, got {stds.min():g}")
-    try:
-        stds = np.broadcast_to(stds, means.shape)
-    except ValueError as error:
-        raise ValueError(
-            f"{name}: std of shape {stds.shape} cannot be broadcast to mean of shape {means.shape}"
-        ) from error
+    stds = checked_std(name, std, means.shape)
     means, stds = (values.reshape(-1, y.size, 1) for values in (means, stds))
     return NormalMixture(means, stds**2), y
 

@@ -25,6 +25,7 @@ from .._wrappers.wrapped import intervals, normal_distributions
 from ._checks import checked_weight, mean_over_rows
 from ._scorer import WeightedScorer
 from .calibration import expected_calibration_error
+from .predictive import checked_density
 
 
 class PredictiveScorer(WeightedScorer):
@@ -175,6 +176,7 @@ def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         density = _density_rows(inner.regressor_, X, inside.reshape(np.shape(y)))
         return density - log_stretch.sum(1)
     mixture = normal_distributions(inner, X, "scorer")
+    checked_density("log_predictive_density_scorer", mixture)
     return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -237,3 +238,36 @@ def test_sample_weight_by_metadata_routing(real_target):
     weighted = metrics.neg_crps_scorer(*held_out, sample_weight=weight[80:])
     assert result["test_score"][0] == pytest.approx(weighted)
     assert weighted != pytest.approx(metrics.neg_crps_scorer(*held_out), rel=1e-3)
+
+
+class _Certain(RegressorMixin, BaseEstimator):
+    """Says that there is no doubt, or something that is no deviation at all."""
+
+    def __init__(self, std=0.0):
+        self.std = std
+
+    def fit(self, X, y):
+        self.mean_ = np.mean(y)
+        return self
+
+    def predict(self, X, return_std=False):
+        mean = np.full(len(X), self.mean_)
+        return (mean, np.full(len(X), self.std)) if return_std else mean
+
+
+def test_a_model_without_doubt_is_scored_or_refused_as_the_metrics_do():
+    X, y = np.zeros((3, 1)), np.array([1.0, 2.0, 3.0])
+    model, level = _Certain().fit(X, y), 0.9
+    with pytest.raises(ValueError, match="log_predictive_density_scorer: std must be positive"):
+        metrics.log_predictive_density_scorer(model, X, y)
+    assert metrics.neg_crps_scorer(model, X, y) == -metrics.crps_loss(y, [2.0] * 3, 0.0) == -2 / 3
+    expected = -metrics.interval_score_loss(y, [[2.0, 2.0]] * 3, confidence_level=level)
+    assert metrics.make_interval_score_scorer(level)(model, X, y) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("std", "match"), [(-1.0, "must not be negative"), (np.nan, "NaN")])
+@pytest.mark.parametrize("scorer", [metrics.log_predictive_density_scorer, metrics.neg_crps_scorer])
+def test_what_is_no_standard_deviation_is_refused(std, match, scorer):
+    X, y = np.zeros((3, 1)), np.arange(3.0)
+    with pytest.raises(ValueError, match=rf"_Certain.*std.*{match}"):
+        scorer(_Certain(std).fit(X, y), X, y)
