@@ -6,8 +6,7 @@ import torch
 from sklearn.linear_model import SGDClassifier
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-
-from .reference import ESTIMATORS, quick, target
+from tests.reference import ESTIMATORS, quick, target
 
 SOLVERS = ["adam", "sgd"]
 

@@ -12,8 +12,7 @@ from skdropout import DropoutMLPRegressor
 from skdropout._predictive.target_columns import TargetColumns
 from skdropout.metrics import neg_crps_scorer
 from skdropout.model_selection import BatchedGridSearchCV
-
-from .reference import quick
+from tests.reference import quick
 
 KINDS = {
     "homoscedastic": {},
