@@ -320,7 +320,9 @@ def test_a_threshold_around_a_fitted_model_needs_no_fit(two_classes):
 # ---- what is refused -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*WRAPPERS.keys() - {"of another package"}, *OF_CLASSIFIERS])
+@pytest.mark.parametrize(
+    "name", [*sorted(WRAPPERS.keys() - {"of another package"}), *OF_CLASSIFIERS]
+)
 def test_what_is_not_fitted_says_so_by_name(two_classes, name):
     model = (WRAPPERS | OF_CLASSIFIERS)[name](quick(DropoutMLPClassifier))
     with pytest.raises(NotFittedError, match="is not fitted yet") as caught:
