@@ -58,9 +58,9 @@ def quick(estimator_class: type, **parameters: Any) -> Any:
     return estimator_class(**{"hidden_layer_sizes": (8,), **QUICK, **parameters})
 
 
-def fitting_of(model: Any, X: Any, y: Any) -> Fitting:
+def fitting_of(model: Any, X: Any, y: Any, sample_weight: Any = None) -> Fitting:
     """What the model's `fit` has to train."""
-    return prepare(model, describe(model, X, y))
+    return prepare(model, describe(model, X, y, sample_weight))
 
 
 def function_means(model: Any, X: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ from .._predictive.needed_draws import fixed_draws
 from .._support.caller_warnings import warn
 from .._support.device import resolve_device
 from .._training.callbacks import Training, adapted
-from .._training.epoch import Plan
 from .._training.jobs import Job
+from .._training.plan import Plan
 from .._training.rows import Rows
 from .._training.stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from ..families import FAMILIES, Family, Noiseless

@@ -15,8 +15,8 @@ from .._networks.architecture import Architecture, Member
 from .._networks.stack import Stack
 from .._support.members import join_members
 from .._support.threads import threads_for
-from .epoch import Plan
 from .net import DropoutNet, NonFiniteLossError
+from .plan import Plan
 from .rows import Rows, join_rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,8 +27,9 @@ class Moving:
         Random numbers for the order of the rows, and for the noise.
     flat : FlatParameters
         Of the stack.
-    optimizer_state : dict
-        The optimizer's state: tensors like the flat parameters, and what all members share.
+    optimizer_state : dict or None
+        The optimizer's state: tensors like the flat parameters, and what all members share. None
+        is the one that it has.
     """
 
     stack: Stack
@@ -36,7 +37,11 @@ class Moving:
     order: NoiseSource
     noise: NoiseSource
     flat: FlatParameters
-    optimizer_state: dict[str, Any]
+    optimizer_state: dict[str, Any] | None = None
+
+    def with_state(self, state: dict[str, Any]) -> Moving:
+        """With another state of the optimizer."""
+        return replace(self, optimizer_state=state)
 
     def tensors(self) -> list[Tensor]:
         """What training moves but for the optimizer; each with a leading member axis."""
@@ -55,7 +60,7 @@ class Moving:
             FlatParameters(stack),
             {
                 name: values[elements] if self._per_parameter(values) else values
-                for name, values in self.optimizer_state.items()
+                for name, values in (self.optimizer_state or {}).items()
             },
         )
 
@@ -71,12 +76,14 @@ class Moving:
         """
         for ours, theirs in zip(self.tensors(), few.tensors(), strict=True):
             ours[own] = theirs[chosen]
+        ours_state = self.optimizer_state
+        assert ours_state is not None, "whole stacks are kept with their state"
         to, from_ = self.flat.elements(own), few.flat.elements(chosen)
-        for name, values in few.optimizer_state.items():
+        for name, values in (few.optimizer_state or {}).items():
             if few._per_parameter(values):
-                self.optimizer_state[name][to] = values[from_]
+                ours_state[name][to] = values[from_]
             else:
-                self.optimizer_state[name] = values
+                ours_state[name] = values
         self.stack.n_epochs = few.stack.n_epochs
 
     def _per_parameter(self, values: Any) -> bool:

@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from skorch.history import History
+from torch import Tensor
+
+from .._networks.stack import Stack
 
 # Of each epoch: what is kept for every member.
 _LISTS = ("train_losses", "valid_scores", "warming_up")
@@ -70,3 +74,70 @@ def means_by_member(by_member: dict[str, list]) -> dict[str, Any]:
 
 def _mean_rates(rates: list[list[float]]) -> list[float]:
     return rates[0] if len(rates) == 1 else np.mean(rates, axis=0).tolist()
+
+
+class Recorder:
+    """Writes a history, epoch by epoch.
+
+    ``train_loss`` and ``valid_loss`` are means over the members, as skorch's callbacks expect.
+    Who has left keeps the last record.
+
+    Parameters
+    ----------
+    history : History
+    n_members : int
+    """
+
+    def __init__(self, history: History, n_members: int) -> None:
+        self.history, self.n_members = history, n_members
+        self._lowest: dict[str, float] = {}
+        self._latest: dict[str, list] = {}
+
+    def training(self, terms: dict[str, Tensor], stack: Stack, living: np.ndarray) -> list[float]:
+        """Record an epoch's objective. Returns the losses of the members in training.
+
+        Parameters
+        ----------
+        terms : dict of str to Tensor of shape (members in training,)
+        stack : Stack
+            Of the members in training.
+        living : ndarray of int
+            Which they are.
+        """
+        losses = sum(terms.values(), torch.zeros(())).tolist()
+        everyone = self._everyone("losses", losses, living)
+        self._record("train_loss", everyone)
+        self.history.record("train_losses", everyone)
+        each = {name: self._everyone(name, terms[name].tolist(), living) for name in terms}
+        each["rates"] = self._everyone("rates", stack.rates().tolist(), living)
+        self.history.record("by_member", each)
+        for name, value in means_by_member(each).items():
+            self.history.record(name, value)
+        warming_up = [stack.n_epochs < member.family.kl_warmup for member in stack.members]
+        self.history.record("warming_up", self._everyone("warming_up", warming_up, living))
+        return losses
+
+    def validation(self, scores: list[float], living: np.ndarray) -> None:
+        """Record the scores of the validation rows of the members in training."""
+        everyone = self._everyone("scores", scores, living)
+        self._record("valid_loss", [-score for score in everyone])
+        self.history.record("valid_scores", everyone)
+
+    def _everyone(self, name: str, values: list, living: np.ndarray) -> list:
+        """One value for every member of the whole stack."""
+        if len(living) < self.n_members:
+            latest = self._latest[name].copy()
+            for member, value in zip(living.tolist(), values, strict=True):
+                latest[member] = value
+            values = latest
+        self._latest[name] = values
+        return values
+
+    def _record(self, name: str, values: list[float]) -> None:
+        """Record the mean over the members, and whether it is the best so far."""
+        value = float(np.mean(values))
+        best = value < self._lowest.get(name, math.inf)
+        if best:
+            self._lowest[name] = value
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", best)

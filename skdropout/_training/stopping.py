@@ -62,7 +62,7 @@ class Stopping(Callback):
         self.cooldown_ = None
         if self.cooldown is not None:
             self.cooldown_ = Cooldown(self.cooldown, n_members)
-            net.reset_steps()
+            net.run_.reset_steps()
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
@@ -74,7 +74,7 @@ class Stopping(Callback):
         epoch = net.history[-1]
         # While its KL grows, a member descends on another objective each epoch: nothing to
         # compare, and no weights that the final objective would choose.
-        living = net.living_
+        living = net.run_.living
         settled = ~np.array(epoch["warming_up"])[living]
         if self.watches_validation_:
             scores = np.array(epoch["valid_scores"])[living]
@@ -112,7 +112,7 @@ class Stopping(Callback):
 
     def on_train_end(self, net: DropoutNet, **kwargs: Any) -> None:
         if self.watches_validation_ or net.interrupted:
-            self._restore(np.ones(len(net.living_), dtype=bool))
+            self._restore(np.ones(len(net.run_.living), dtype=bool))
         del self.state_
 
     def leave(self, net: DropoutNet) -> None:
@@ -136,9 +136,9 @@ class Stopping(Callback):
             values[index] = best[index]
 
     def _slow_down(self, net: DropoutNet) -> None:
-        slowed = self.done_ & (net.step_sizes() > 1e-6)
+        slowed = self.done_ & (net.run_.step_sizes() > 1e-6)
         if slowed.any():
-            net.slow_down(np.where(slowed, 1 / 5, 1.0))
+            net.run_.slow_down(np.where(slowed, 1 / 5, 1.0))
             self.waiting_[slowed] = 0
             self.done_ &= ~slowed
 
@@ -178,7 +178,7 @@ class Cooldown:
         self.left_[~falling & (stalled | half)] = min(self.n_past_, self.n_epochs - self.n_past_)
         left = np.maximum(self.left_, 1)
         if (self.left_ > 0).any():
-            net.slow_down(np.where(self.left_ > 0, left / (left + 1), 1.0))
+            net.run_.slow_down(np.where(self.left_ > 0, left / (left + 1), 1.0))
             net.criterion_.release(torch.from_numpy(self.left_ > 0))
         return self.left_ == 0
 

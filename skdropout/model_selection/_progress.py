@@ -55,5 +55,5 @@ class Progress(Callback):
         bar = ("#" * round(_WIDTH * share)).ljust(_WIDTH, ".")
         place = f"stack {self.number + 1}/{len(self.sizes)}"
         line = f"[{bar}] {place}: {self.sizes[self.number]} networks"
-        line += f" ({len(net.living_)} in training), {text}"
+        line += f" ({len(net.run_.living)} in training), {text}"
         print(f"\r{line:<100}" if redrawn else line, end=end if redrawn else "\n", flush=True)

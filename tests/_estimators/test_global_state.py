@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._training.net import DropoutNet
+from skdropout._training.run import TrainingRun
 from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, quick, target
 
 
@@ -90,15 +90,15 @@ def test_the_number_of_threads_is_the_callers(estimator_class, data, threads):
 def test_an_exception_while_training_changes_nothing(
     estimator_class, data, monkeypatch, step, normalization
 ):
-    train_step, steps = DropoutNet.train_step, []
+    train_step, steps = TrainingRun.step, []
 
-    def failing(net, batch, **kwargs):
+    def failing(run, batch):
         steps.append(1)
         if len(steps) == step:
             raise RuntimeError("the power went out")
-        return train_step(net, batch, **kwargs)
+        return train_step(run, batch)
 
-    monkeypatch.setattr(DropoutNet, "train_step", failing)
+    monkeypatch.setattr(TrainingRun, "step", failing)
     with unchanged(), pytest.raises(RuntimeError, match="the power went out"):
         quick(estimator_class, normalization=normalization).fit(*data)
 

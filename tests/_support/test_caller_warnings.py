@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._training.net import DropoutNet
+from skdropout._training.run import TrainingRun
 from skdropout.decision import (
     FixedReferralClassifier,
     TunedReferralClassifierCV,
@@ -62,14 +62,14 @@ def interrupted():
 
 
 def calibration_interrupted(monkeypatch):
-    network, many = quick(DropoutMLPRegressor, calibrate=True), DropoutNet.train_step
+    network, many = quick(DropoutMLPRegressor, calibrate=True), TrainingRun.step
 
-    def one_network_only(net, batch, **kwargs):
-        if len(net.plans) > 1:
+    def one_network_only(run, batch):
+        if len(run.plans) > 1:
             raise KeyboardInterrupt
-        return many(net, batch, **kwargs)
+        return many(run, batch)
 
-    monkeypatch.setattr(DropoutNet, "train_step", one_network_only)
+    monkeypatch.setattr(TrainingRun, "step", one_network_only)
     network.fit(X, X[:, 0])
 
 

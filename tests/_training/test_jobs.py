@@ -14,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._training.jobs import TrainedStack, positions_by_stack, train_jobs
-from skdropout._training.net import DropoutNet, NonFiniteLossError
+from skdropout._training.net import NonFiniteLossError
+from skdropout._training.run import TrainingRun
 from skdropout.families import (
     FAMILIES,
     BayesByBackprop,
@@ -387,14 +388,14 @@ def test_noise_that_is_learned_or_on_weights_is_never_none(two_classes):
 
 def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):
     """Members times steps, counted."""
-    seen, step = [], DropoutNet.train_step
+    seen, step = [], TrainingRun.step
 
-    def counting(net, batch, **kwargs):
-        result = step(net, batch, **kwargs)
-        seen.append(len(result["y_pred"]))
+    def counting(run, batch):
+        result = step(run, batch)
+        seen.append(len(result))
         return result
 
-    monkeypatch.setattr(DropoutNet, "train_step", counting)
+    monkeypatch.setattr(TrainingRun, "step", counting)
     options = {"n_iter_no_change": 3, "learning_rate_init": 0.02, "early_stopping": True}
     models = _models(DropoutMLPClassifier, tol=0.01, **options)
     nets = _together(models, [two_classes] * len(models))

@@ -13,7 +13,9 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators.fitting import describe
 from skdropout._support.random import new_seed
 from skdropout._training.net import DropoutNet
+from skdropout._training.run import TrainingRun
 from skdropout._training.stopping import _SMOOTHING
+from skdropout._training.validation import member_scores
 from skdropout.model_selection import BatchedGridSearchCV
 from tests.reference import ESTIMATORS, fitting_of, quick, target
 
@@ -110,8 +112,11 @@ def test_each_member_keeps_its_own_best_weights(two_classes):
     options = {"hidden_layer_sizes": (30,), "n_iter_no_change": 8, **STOPPING}
     model = DropoutMLPClassifier(n_members=3, **options).fit(X, y, X_val=X_val, y_val=y_val)
     best = np.max([epoch["valid_scores"] for epoch in model.net_.history], axis=0)
-    model.net_.validation = [describe(model, X_val, y_val, again=True).rows] * 3
-    np.testing.assert_allclose(model.net_.validation_scores().cpu(), best, rtol=1e-4)
+    rows, net = describe(model, X_val, y_val, again=True).rows, model.net_
+    with torch.no_grad():
+        drawn = net.module_.draw(net.n_validation_draws)
+        scores = member_scores(drawn, net.criterion_, rows.to(torch.device(net.device)))
+    np.testing.assert_allclose(scores.cpu(), best, rtol=1e-4)
 
 
 def test_the_held_out_part_is_not_trained_on(two_classes):
@@ -295,15 +300,15 @@ def test_ctrl_c_in_a_callback_keeps_the_best_weights(two_classes):
 @pytest.mark.parametrize("step", [1, 5])
 def test_ctrl_c_inside_an_epoch(two_classes, monkeypatch, step, early_stopping):
     X, y = two_classes
-    train_step, steps = DropoutNet.train_step, []
+    train_step, steps = TrainingRun.step, []
 
-    def interrupted(net, batch, **kwargs):
+    def interrupted(run, batch):
         steps.append(1)
         if len(steps) == step:
             raise KeyboardInterrupt
-        return train_step(net, batch, **kwargs)
+        return train_step(run, batch)
 
-    monkeypatch.setattr(DropoutNet, "train_step", interrupted)
+    monkeypatch.setattr(TrainingRun, "step", interrupted)
     model = quick(DropoutMLPClassifier, early_stopping=early_stopping)
     with pytest.warns(UserWarning, match="training interrupted by the user.*best weights so far"):
         model.fit(X, y)
@@ -339,15 +344,15 @@ def test_a_regressor_interrupted_in_its_first_epoch_is_usable(real_target):
 
 def _interrupt_at(monkeypatch, step):
     """Press Ctrl-C at a step of whatever is trained. Returns the steps, as they are made."""
-    train_step, steps = DropoutNet.train_step, []
+    train_step, steps = TrainingRun.step, []
 
-    def interrupted(net, batch, **kwargs):
-        steps.append(net)
+    def interrupted(run, batch):
+        steps.append(run)
         if len(steps) == step:
             raise KeyboardInterrupt
-        return train_step(net, batch, **kwargs)
+        return train_step(run, batch)
 
-    monkeypatch.setattr(DropoutNet, "train_step", interrupted)
+    monkeypatch.setattr(TrainingRun, "step", interrupted)
     return steps
 
 

@@ -1,0 +1,139 @@
+"""Steps of a stack: the gradients of a batch, the penalty, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..families import BlockNoise, NoiseStreams
+from .backprop import Backprop
+from .leaving import Moving
+from .optimizer import take_step, work_on
+from .penalty import ElasticNet
+from .plan import Plan
+
+
+class Batch(NamedTuple):
+    """What one step is made on.
+
+    Attributes
+    ----------
+    x : Tensor of shape (members or 1, rows, n_features)
+    y : Tensor of shape (members or 1, rows, ...)
+    weight : Tensor of shape (members or 1, rows) or None
+    noise : tuple of Tensor or None
+        Made for the batch, if the noise of many batches is made at once.
+    counting : Tensor of int64 of shape (members,) or None
+        Rows that each member has, where that differs.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None
+    noise: Any
+    counting: Tensor | None
+
+
+class Steps:
+    """Steps of the members in training, as long as they stay the same.
+
+    Parameters
+    ----------
+    moving : Moving
+        Its stack's parameters become views of one vector.
+    optimizer : Optimizer
+    plans : sequence of Plan, one per member
+
+    Attributes
+    ----------
+    on_gradient : callable or None
+        Called with inputs and targets of a batch once its gradients are there.
+    """
+
+    def __init__(
+        self, moving: Moving, optimizer: torch.optim.Optimizer, plans: Sequence[Plan]
+    ) -> None:
+        self.moving, self.optimizer = moving, optimizer
+        self.stack, self.likelihood = moving.stack, moving.likelihood
+        self.flat, self.noise = moving.flat, moving.noise
+        work_on(optimizer, self.flat.values, moving.optimizer_state)
+        self.backprop = Backprop(self.stack) if Backprop.supports(self.stack) else None
+        alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
+        self.penalty = ElasticNet(alphas, l1_ratios, self.flat)
+        self.on_gradient: Callable[[Tensor, Tensor], None] | None = None
+        self.by_ratio: Tensor | None = None
+
+    def set_ratios(self, ratios: np.ndarray) -> None:
+        """Each member's step in steps of the optimizer: ``(members,)``."""
+        self.by_ratio = None
+        if (ratios != 1).any():
+            self.by_ratio = self.flat.by_member(self.flat.detached.new_tensor(ratios))
+
+    def begin_epoch(self, n_rows: int | list[int]) -> None:
+        """Take note of what stays the same for an epoch.
+
+        Parameters
+        ----------
+        n_rows : int, or one for each member
+            Rows of the epoch; their weights have mean one.
+        """
+        factors = self.stack.kl_factors(n_rows)
+        self.kl_factors = torch.tensor(
+            factors, dtype=torch.float32, device=self.flat.detached.device
+        )
+        scale = self.likelihood.gradient_scale()
+        self.gradient_scale = None if scale is None else self.flat.by_member(scale)
+
+    @torch.no_grad()
+    def kl(self) -> Tensor:
+        """The KL term of the objective: ``(members,)``."""
+        return self.stack.kl() * self.kl_factors
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step of the optimizer. Returns the raw outputs that it was made from."""
+        raw = self._gradients(batch)
+        n_rows = batch.y.shape[1]
+        self.penalty.add_gradient(n_rows if batch.counting is None else batch.counting)
+        if self.gradient_scale is not None:
+            self.flat.gradient.mul_(self.gradient_scale)
+        if self.on_gradient is not None:
+            self.on_gradient(batch.x, batch.y)
+        if self.by_ratio is None:
+            take_step(self.optimizer, self.flat)
+        else:
+            values = self.flat.detached
+            before = values.clone()
+            take_step(self.optimizer, self.flat)
+            # A step is proportional to its size, in Adam and in gradient descent.
+            torch.lerp(before, values, self.by_ratio, out=values)
+        return raw
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Set the gradients of likelihood and KL, and return the raw outputs."""
+        if self.backprop is None:
+            return self._gradients_by_autograd(batch)
+        with torch.no_grad():
+            raw, tape = self.backprop.forward(batch.x, batch.noise)
+            gradient = self.likelihood.gradient(raw, batch.y).mul_(1 / batch.y.shape[1])
+            if batch.weight is not None:
+                gradient.mul_(batch.weight.unsqueeze(-1))
+            self.backprop.backward(tape, gradient)
+            self.backprop.add_kl_gradient(self.kl_factors, self.noise)
+        return raw
+
+    def _gradients_by_autograd(self, batch: Batch) -> Tensor:
+        self.flat.gradient.zero_()
+        source: NoiseStreams = self.noise
+        if batch.counting is not None:
+            source = BlockNoise(self.noise, batch.x.shape[1], batch.counting)
+        raw = self.stack(batch.x, source)
+        losses = self.likelihood.objective(raw, batch.y)
+        # Members share no parameters: the gradient of their sum is each one's own.
+        (losses if batch.weight is None else losses * batch.weight).mean(1).sum().backward()
+        for linear in self.stack.linears:
+            linear.add_kl_gradient(self.kl_factors, self.noise)
+        return raw.detach()
