@@ -19,7 +19,6 @@ from .arrays import as_tensor
 from .gaussian_outputs import GaussianOutputs, as_points
 from .likelihood import mixture_log_prob
 from .monte_carlo import entropy_error, probability_error
-from .opposite_points import class_probabilities
 from .uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 
 _MEASURES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}
@@ -272,13 +271,10 @@ class ClassProbabilities(DropoutMLP):
         """
         likelihood = self.net_.criterion_
         logits, made = self._calibrated(raws), isinstance(raws[0], GaussianOutputs)
-        if made and len(self.classes_) > 2:
-            members = [class_probabilities(raw, likelihood.probabilities) for raw in logits]
-            shares = None
-        else:
-            points, shares = as_points(logits)
-            # Draws may be asked for again, but what stands for a Gaussian is made for this.
-            members = [likelihood.probabilities(raw, out=raw if made else None) for raw in points]
+        # Log odds of several classes are against the last one, whose own are zero.
+        points, shares = as_points(logits, n_zeros=int(len(self.classes_) > 2))
+        # Draws may be asked for again, but what stands for a Gaussian is made for this.
+        members = [likelihood.probabilities(raw, out=raw if made else None) for raw in points]
         return members[0] if len(members) == 1 else torch.cat(members), shares
 
     @staticmethod

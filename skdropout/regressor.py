@@ -219,9 +219,8 @@ class DropoutMLPRegressor(RegressorMixin, PredictiveDistribution):
     too. A prediction's variance is the draws' variance plus this noise. `log_prob` is the log
     density of the mixture over the draws, per unit of y.
 
-    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Only
-    what noise adds by moments, in two hidden layers and more, is always made in float32. Scale the
-    inputs first, as for any network.
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
+    the inputs first, as for any network.
 
     References
     ----------

@@ -47,7 +47,7 @@ FLOORS = [
         "_frames",
         "_parameters",
     },
-    {"mixture", "skewness", "opposite_points"},
+    {"mixture", "skewness"},
     {"moments"},
     {"calibration", "metrics/referral", "metrics/predictive", "metrics/calibration"},
     {"steps", "validation"},
