@@ -197,9 +197,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     A fitted model is a fixed set of functions. Each draw is one network, the same for every row,
     so what a row gets depends neither on the rows beside it nor on how often it is asked.
 
-    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Only
-    what noise adds by moments, in two hidden layers and more, is always made in float32. Scale the
-    inputs first, as for any network.
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
+    the inputs first, as for any network.
 
     References
     ----------

@@ -226,12 +226,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     A column of `y` that is constant is not learned. It is predicted as its value, with a warning
     and a noise of standard deviation 0.001, or that of its count.
 
-    A column of `y` that is constant is not learned. It is predicted as its value, with a warning
-    and a noise of standard deviation 0.001, or that of its count.
-
-    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Only
-    what noise adds by moments, in two hidden layers and more, is always made in float32. Scale the
-    inputs first, as for any network.
+    Networks train in float32; prediction computes in the dtype of `X`, float64 or float32. Scale
+    the inputs first, as for any network.
 
     References
     ----------

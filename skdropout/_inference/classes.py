@@ -16,7 +16,6 @@ from .._predictive.base import Predictive
 from .._predictive.errors import entropy_error, probability_error
 from .._predictive.uncertainty import Uncertainty, entropy_uncertainty, probability_uncertainty
 from .._support.arrays import as_tensor
-from .moments.opposite_points import class_probabilities
 from .moments.outputs import GaussianOutputs, as_points
 
 _UNCERTAINTIES = {"entropy": entropy_uncertainty, "variance": probability_uncertainty}
@@ -46,15 +45,16 @@ class ClassMixture(Predictive):
         Shape ``(n_functions, rows, n_classes)``, for two classes ``(n_functions, rows, 1)``: the
         second.
         """
-        softmax, gaussian = (
-            self.likelihood.probabilities,
-            isinstance(self.outputs[0], GaussianOutputs),
-        )
-        if gaussian and self.likelihood.n_raw > 1:
-            return [class_probabilities(log_odds, softmax) for log_odds in self.outputs], None
-        points, shares = as_points(self.outputs)
+        gaussian = isinstance(self.outputs[0], GaussianOutputs)
+        points, shares = self._points()
+        softmax = self.likelihood.probabilities
         # Draws may be asked for again, but what stands for a Gaussian is made for this.
         return [softmax(raw, out=raw if gaussian else None) for raw in points], shares
+
+    def _points(self) -> tuple[list[Tensor], Tensor | None]:
+        """Logits under each member's functions, and what each function counts."""
+        # Log odds of several classes are against the last one, whose own are zero.
+        return as_points(self.outputs, n_zeros=int(self.likelihood.n_raw > 1))
 
     @cached_property
     def _probabilities(self) -> Tensor:
@@ -94,8 +94,7 @@ class ClassMixture(Predictive):
         return _all_classes(self._probabilities)
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:
-        # Log odds of several classes are against the last one, whose own are zero.
-        points, shares = as_points(self.outputs, n_zeros=int(self.likelihood.n_raw > 1))
+        points, shares = self._points()
         target = as_tensor(y).to(points[0].device)
         if target.is_floating_point():
             target = target.to(points[0].dtype)

@@ -2,20 +2,16 @@
 
 import itertools
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import ndtri
-from scipy.stats import norm, qmc
-from sklearn.datasets import load_digits, make_classification, make_friedman1
+from scipy.stats import qmc
+from sklearn.datasets import make_classification
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._inference.draws import evaluate
-from skdropout._inference.moments.activated import without_noise
-from skdropout._inference.moments.maps import MomentMap
-from skdropout._inference.moments.opposite_points import class_probabilities
 from skdropout._inference.moments.outputs import (
     GaussianOutputs,
     as_points,
@@ -24,7 +20,6 @@ from skdropout._inference.moments.outputs import (
     standard_points,
 )
 from skdropout._inference.moments.propagation import propagate
-from skdropout._likelihoods.classes import CategoricalLikelihood
 from skdropout._networks.architecture import Architecture, Member
 from skdropout._networks.stack import Stack
 from skdropout._predictive.uncertainty import entropy_uncertainty, probability_uncertainty
@@ -33,8 +28,6 @@ from tests.randomness import assert_mean, assert_variance
 from tests.reference import ESTIMATORS, quick, sigmoid, softmax, target
 
 ROWS = np.random.default_rng(3).standard_normal((6, 5))
-# In standard deviations of the noise, or variances of it. Some ten roundings come together.
-FLOAT32_ERROR = 2e-6
 
 
 def _stack(family, widths, rates, activation="relu", normalization=None, n_members=1):
@@ -134,10 +127,7 @@ def _widen(stack):
 
 
 def test_two_linear_layers_are_the_mean_over_all_masks():
-    """In float64: the mean as near as that, the variance as float32.
-
-    A third layer would have inputs that depend on each other.
-    """
+    """A third layer would have inputs that depend on each other."""
     rate, widths = round(0.3 * 2**16) / 2**16, (5, 4, 3, 2)
     stack = _stack(Bernoulli(), widths, (0.0, rate, rate), "identity").double()
     first, *others = (layer.linear for layer in stack.plain().layers)
@@ -154,37 +144,20 @@ def test_two_linear_layers_are_the_mean_over_all_masks():
     covariance = np.einsum("s,snk,snl->nkl", shares, centred, centred)
     mean, ours = _closed_form(stack, ROWS)
     np.testing.assert_allclose(mean[0], expected, rtol=1e-12, atol=1e-14)
-    bound = FLOAT32_ERROR * np.trace(covariance, axis1=1, axis2=2)
-    assert (np.abs(ours[0] - covariance) < bound[:, None, None]).all()
+    np.testing.assert_allclose(ours[0], covariance, rtol=1e-11, atol=1e-14)
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-@pytest.mark.parametrize("depth", [2, 3])
-def test_float64_is_as_if_all_of_it_were(monkeypatch, family, depth):
-    """What noise adds has errors of float32, the rest has not."""
-    stack = _stack(family(), (5, *[30] * depth, 3), (0.0, *[0.2] * depth))
-    _widen(stack)
-    narrow = [values[0] for values in _closed_form(stack, ROWS)]
-    monkeypatch.setattr("skdropout._inference.moments.propagation._LEAST_NARROW", 9)
-    mean, covariance = (values[0] for values in _closed_form(stack, ROWS))
-    spread = np.sqrt(covariance.diagonal(axis1=1, axis2=2))
-    assert (np.abs(narrow[0] - mean) < FLOAT32_ERROR * spread).all()
-    bound = FLOAT32_ERROR * spread[:, None] * spread[..., None]
-    assert (np.abs(narrow[1] - covariance) < bound).all()
-    assert not np.array_equal(narrow[1], covariance), "this is about two different computations"
-
-
-@pytest.mark.parametrize("size", [1e-6, 1e10, 1e20])
-def test_float64_rows_that_float32_cannot_hold(size):
+@pytest.mark.parametrize("size", [1e-6, 1e10, 1e17])
+def test_float32_rows_whose_fourth_powers_float32_cannot_hold(size):
     """The outputs of ReLU networks without biases grow with the rows, and so do their moments."""
     stack = _stack(Bernoulli(), (5, 30, 30, 1), (0.0, 0.2, 0.2))
     with torch.no_grad():
         for linear in stack.linears:
             linear.bias.zero_()
     mean, covariance = _closed_form(stack, ROWS)
-    large, of_large = _closed_form(stack, size * ROWS)
-    np.testing.assert_allclose(large, size * mean, rtol=1e-5)
-    np.testing.assert_allclose(of_large, size**2 * covariance, rtol=1e-5)
+    large, of_large = _closed_form(stack, (size * ROWS).astype(np.float32))
+    np.testing.assert_allclose(large, size * mean, rtol=1e-4)
+    np.testing.assert_allclose(of_large, size**2 * covariance, rtol=1e-4)
 
 
 def _errors(stack, x, n_draws=100_000):
@@ -268,34 +241,50 @@ def test_directions_of_the_outputs_are_what_they_are_combined_from(family, norma
         asked = replace(stack.moments(), directions=directions)
         ((_, (ours,)),) = propagate(asked, torch.as_tensor(ROWS))
     D = directions.numpy()
-    if normalization == "layer":
-        np.testing.assert_allclose(ours.mean, mean @ D.T, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(ours.covariance, D @ covariance @ D.T, rtol=1e-9, atol=1e-12)
-        return
-    # What noise adds is made in float32.
-    spread = np.sqrt(np.trace(covariance, axis1=1, axis2=2))[:, None]
-    bound = FLOAT32_ERROR * spread
-    assert (np.abs(ours.mean.numpy() - mean @ D.T) < bound).all()
-    gap = np.abs(ours.covariance.numpy() - D @ covariance @ D.T)
-    assert (gap < (bound * spread)[..., None]).all()
+    np.testing.assert_allclose(ours.mean, mean @ D.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours.covariance, D @ covariance @ D.T, rtol=1e-9, atol=1e-12)
 
 
-def test_the_curvature_is_what_rare_drops_need(monkeypatch, real_target):
-    """Without second derivatives the error of lopsided noise is more than twice as large."""
+def test_the_variance_of_rare_drops(real_target):
+    """Noise that is far from symmetric: within 4 %, where a slope alone would be off by 7 %."""
     X, y = real_target
     model = quick(
         DropoutMLPRegressor, hidden_layer_sizes=(50, 50), max_iter=100, tol=0.0, dropout_rate=0.1
     )
-    stack, X = model.fit(X, y).net_.module_, X[:30]
-    with_curvature, _ = _errors(stack, X)
-    add_own = MomentMap.add_own
+    of_variance, of_mean = _errors(model.fit(X, y).net_.module_, X[:30])
+    assert of_variance < 0.04
+    assert of_mean < 0.04
 
-    def without_second(self, total, units, first, second):
-        return add_own(self, total, units, first, None)
 
-    monkeypatch.setattr(MomentMap, "add_own", without_second)
-    without, _ = _errors(stack, X)
-    assert without > 2 * with_curvature
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_classes_are_nearer_than_by_a_hundred_draws(n_classes, depth):
+    """Mean probabilities and mutual information, over the rows, against 5,000 draws.
+
+    Less than three fifths of the error of a hundred draws, which is a mean over twenty tries.
+    """
+    X, y = make_classification(
+        500, 10, n_informative=6, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
+    model = quick(
+        DropoutMLPClassifier,
+        hidden_layer_sizes=(50,) * depth,
+        dropout_rate=0.2,
+        max_iter=60,
+        calibrate=False,
+    )
+    model.fit(X[:400], y[:400])
+    X = X[400:]
+    draws = model.sample_proba(X, 5_000, random_state=1)
+    truth, *few = (
+        (part.mean(0), entropy_uncertainty(part).epistemic)
+        for part in (draws, *draws[:2_000].reshape(20, 100, *draws.shape[1:]))
+    )
+    u = model.set_params(inference="moments").predict_uncertainty(X, measure="entropy")
+    for ours, exact, *tries in zip((u.mean, u.epistemic), truth, *few, strict=True):
+        of_draws = np.mean([np.abs(one - exact).mean() for one in tries])
+        assert np.abs(ours - exact).mean() < 0.6 * of_draws
 
 
 # ---- skewness ----------------------------------------------------------------------------------
@@ -344,92 +333,6 @@ def test_the_skewness_of_deeper_networks(family, depth, n_outputs):
     draws = np.einsum("snk,nk->sn", draws, decision)
     expected = ((draws - draws.mean(0)) ** 3).mean(0) / draws.std(0) ** 3
     assert np.abs(ours - expected).mean() < 0.6 * np.abs(expected).mean()
-
-
-@pytest.mark.parametrize(
-    ("rates", "skewed"),
-    [((0.2,), True), ((0.2, 0.2), False), ((0.2, 0.2, 0.2), True), ((0.0, 0.2, 0.2), True)],
-)
-def test_the_skewness_of_many_classes_is_followed_where_it_matters(rates, skewed):
-    stack = _stack(Bernoulli(), (5, *[8] * len(rates), 9), (0.0, *rates))
-    with torch.inference_mode():
-        asked = replace(stack.moments(), log_odds=True)
-        ((_, (ours,)),) = propagate(asked, torch.as_tensor(ROWS))
-    assert (ours.skewness is not None) == skewed
-    assert ours.decision is not None
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_ten_classes_and_three_layers_need_the_skewness(monkeypatch):
-    """Mean probabilities of digits against 5,000 draws, whose own error is 0.011 deviations.
-
-    0.15 with and 0.27 without it; two more seeds gave 0.13 and 0.22, 0.14 and 0.27.
-    """
-    X, y = load_digits(return_X_y=True)
-    X, unseen = X[:600] / 16, X[600:680] / 16
-    model = DropoutMLPClassifier(
-        (50, 50, 50),
-        dropout_rate=0.3,
-        max_iter=100,
-        learning_rate_init=0.003,
-        batch_size=32,
-        calibrate=False,
-        n_draws=5000,
-        random_state=0,
-    ).fit(X, y[:600])
-    drawn, std = model.predict_proba(unseen, return_std=True)
-    model.set_params(inference="moments")
-
-    def error():
-        return (np.abs(model.predict_proba(unseen) - drawn) / np.maximum(std, 1e-3)).mean()
-
-    with_skewness = error()
-    monkeypatch.setattr(
-        "skdropout._inference.moments.propagation.third_moments",
-        lambda _: torch.zeros(len(unseen), 1),
-    )
-    assert with_skewness < 0.75 * error()
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_the_mean_of_three_layers_needs_the_skewness_of_their_sums(monkeypatch):
-    """100,000 draws, whose own error is 0.003, and rare drops: 0.021 against 0.026 without it.
-
-    Two more seeds gave 0.015 against 0.018 and 0.033 against 0.053.
-    """
-    X, y = make_friedman1(300, 10, noise=0.1, random_state=0)
-    X = (X - 0.5) * 12**0.5
-    model = quick(
-        DropoutMLPRegressor,
-        hidden_layer_sizes=(50, 50, 50),
-        dropout_rate=0.1,
-        learning_rate_init=0.01,
-        max_iter=100,
-        tol=0.0,
-        n_iter_no_change=np.inf,
-    )
-    stack = model.fit(X, y).net_.module_
-    _, with_skewness = _errors(stack, X[:30])
-    monkeypatch.setattr("skdropout._inference.moments.propagation._LEAST_SKEWED", 9)
-    _, without = _errors(stack, X[:30])
-    assert with_skewness < 0.9 * without
-
-
-def test_the_skewness_of_sums_is_that_of_independent_factors():
-    """The first noisy sums, against an enumeration of all masks; small enough not to be bounded."""
-    rate = round(0.4 * 2**16) / 2**16
-    stack = _stack(Bernoulli(), (5, 6, 2), (0.0, rate)).double()
-    outputs, shares = _over_all_masks(stack, torch.relu, rate)
-    centred = outputs - np.einsum("s,snk->nk", shares, outputs)
-    hidden, last = stack.moments().layers
-    h = torch.as_tensor(ROWS) @ hidden.linear.weight[0] + hidden.linear.bias[0]
-    h = torch.relu(h).detach()
-    variance = np.einsum("s,snk->nk", shares, centred**2)
-    inverse_std = torch.from_numpy(variance).rsqrt()
-    last = MomentMap(last, 0, torch.float64)
-    ours = last.skewness_of_sums(without_noise(h), inverse_std).detach()
-    expected = np.einsum("s,snk->nk", shares, centred**3) / variance**1.5
-    np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-14)
 
 
 # ---- classes: from Gaussian logits to probabilities --------------------------------------------
@@ -508,7 +411,7 @@ def test_points_of_log_odds_bend_along_the_decision():
     The points are few, and the expansion has an error of its own.
     """
     mean, covariance = map(torch.from_numpy, _gaussian_logits(3))
-    decision = closest_decision(mean, covariance)
+    decision = closest_decision(mean)
     variance = torch.einsum("ni,nij,nj->n", decision, covariance, decision).numpy()
     skewness = np.linspace(-0.6, 0.6, len(mean))
     skewed = torch.from_numpy(skewness).unsqueeze(1)
@@ -560,19 +463,14 @@ def test_points_of_outputs_that_depend_on_each_other(dtype, size):
 def test_outputs_of_value_zero_are_added_behind(skewed):
     """The last class's log odds against itself, which change nothing about the others."""
     mean, covariance = map(torch.from_numpy, _gaussian_logits(3))
-    outputs = GaussianOutputs(mean, covariance, *_skewed(mean, covariance, skewed))
+    skewness = torch.full((8, 1), 0.3, dtype=torch.float64) if skewed else None
+    outputs = GaussianOutputs(mean, covariance, skewness, closest_decision(mean))
     (points,), _ = as_points([outputs])
     (more,), _ = as_points([outputs], n_zeros=1)
     np.testing.assert_allclose(more[..., :3], points, rtol=1e-12, atol=1e-14)
     assert not more[..., 3:].any()
     assert more.shape[2] == 4
     np.testing.assert_allclose(points.mean(0), mean, rtol=1e-12, atol=1e-12)
-
-
-def _skewed(mean, covariance, skewed=True):
-    """A skewness or None, and the decision that it is of."""
-    skewness = torch.full((len(mean), 1), 0.3, dtype=mean.dtype)
-    return (skewness if skewed else None), closest_decision(mean, covariance)
 
 
 @pytest.mark.parametrize("n_raw", [2, 5, 9])
@@ -582,7 +480,7 @@ def test_the_first_dimension_is_all_that_moves_the_decision(n_raw):
     covariance[2] = 0.0
     covariance[3] = np.outer(mean[3], mean[3])
     mean, covariance = map(torch.from_numpy, (mean, covariance))
-    decision = closest_decision(mean, covariance)
+    decision = closest_decision(mean)
     root = torch.zeros(n_raw, n_raw, len(mean), dtype=torch.float64)
     set_root(root, covariance, decision)
     np.testing.assert_allclose(torch.einsum("ijn,ikn->njk", root, root), covariance, atol=1e-6)
@@ -591,33 +489,18 @@ def test_the_first_dimension_is_all_that_moves_the_decision(n_raw):
     assert (np.abs(moved[0]) >= 0.998 * np.linalg.norm(moved, axis=0)).all()
 
 
-@pytest.mark.parametrize("n_raw", [2, 5, 9])
-def test_the_closest_decision_is_against_the_classes_that_may_win(n_raw):
-    mean, covariance = _gaussian_logits(n_raw)
-    mean[0], mean[1, 0] = -9.0, 9.0
-    ours = closest_decision(torch.from_numpy(mean), torch.from_numpy(covariance)).numpy()
-    for z, S, decision in zip(mean, covariance, ours, strict=True):
-        z, S = np.pad(z, (0, 1)), np.pad(S, (0, 1))
-        top = z.argmax()
-        spread = np.sqrt(np.diag(S) - 2 * S[top] + S[top, top])
-        others = np.arange(n_raw + 1) != top
-        weights = norm.pdf((z[top] - z[others]) / spread[others])
-        expected = np.full(n_raw + 1, -1.0)
-        expected[others] = weights / weights.sum()
-        np.testing.assert_allclose(decision, expected[:-1], rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_closest_decision_of_rows_where_nothing_moves(dtype):
-    """Certain rows, classes that are equal in every draw, and logits at the end of the range."""
-    most = torch.finfo(dtype).max ** 0.4
-    mean = torch.tensor([[3.0, 1.0], [0.0, 0.0], [most, 0.0], [-most, -most]], dtype=dtype)
-    decision = closest_decision(mean, torch.zeros(4, 2, 2, dtype=dtype))
-    logits, weights = np.pad(mean.numpy(), [(0, 0), (0, 1)]), decision.numpy()
-    assert np.isfinite(weights).all()
-    last = -weights.sum(1)
-    for row, top in enumerate(logits.argmax(1)):
-        assert np.append(weights[row], last[row])[top] == pytest.approx(-1.0)
+@pytest.mark.parametrize("n_raw", [2, 5, 9])
+def test_the_closest_decision_is_against_the_classes_that_may_win(n_raw, dtype):
+    """In rows of any size, where no other class has any probability left too."""
+    mean, _ = _gaussian_logits(n_raw)
+    mean[0], mean[1, 0], mean[2, 0] = -9.0, 9.0, 1e9
+    ours = closest_decision(torch.from_numpy(mean).to(dtype)).numpy()
+    for z, decision in zip(np.pad(mean, [(0, 0), (0, 1)]), ours, strict=True):
+        top = z.argmax()
+        expected = np.full(n_raw + 1, -1.0)
+        expected[np.arange(n_raw + 1) != top] = softmax(np.delete(z, top))
+        np.testing.assert_allclose(decision, expected[:-1], rtol=1e-5, atol=1e-12)
 
 
 def test_a_class_that_hardly_ever_wins_stays_so():
@@ -634,7 +517,7 @@ def test_a_class_that_hardly_ever_wins_stays_so():
     mean[:, 6] = 30.0
     mean[:, 3] = 30.0 + 2.5 * np.sqrt(of_gap)
     moments = torch.from_numpy(mean), torch.from_numpy(covariance)
-    decision = closest_decision(*moments)
+    decision = closest_decision(moments[0])
     fine = ndtri(qmc.Sobol(9, scramble=True, seed=1).random_base2(13))
     expected = np.stack(
         [
@@ -650,27 +533,6 @@ def test_a_class_that_hardly_ever_wins_stays_so():
         )
     )
     assert ours < 0.7 * other
-
-
-@pytest.mark.parametrize("n_raw", [4, 6])
-@pytest.mark.parametrize("skewed", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_half_of_the_powers_are_enough(dtype, skewed, n_raw):
-    """Rows that are moderate, far apart, spread wide, without variance and no number at all."""
-    mean, covariance = (torch.from_numpy(values).to(dtype) for values in _gaussian_logits(n_raw))
-    steep = 0.6 * np.log(torch.finfo(dtype).max)
-    mean[0, 0], mean[1, 1] = steep, 5 * steep
-    covariance[2] *= steep**2
-    covariance[3] = 0.0
-    mean[4] = torch.nan
-    outputs = GaussianOutputs(mean, covariance, *_skewed(mean, covariance, skewed))
-    plain = CategoricalLikelihood(n_raw + 1).probabilities
-    expected = plain(outputs.at(standard_points(n_raw), n_zeros=1))
-    close = partial(np.testing.assert_allclose, rtol=1e4 * torch.finfo(dtype).eps, atol=1e-30)
-    close(class_probabilities(outputs, plain), expected)
-    for row in range(len(mean)):
-        alone = class_probabilities(outputs.rows(torch.arange(len(mean)) == row), plain)
-        close(alone[:, 0], expected[:, row])
 
 
 def test_points_are_always_the_same_and_nobody_can_change_them():
@@ -733,15 +595,12 @@ def test_total_is_the_sum(fitted, data):
 def test_a_row_is_the_same_in_any_batch_and_order(fitted, data, size):
     X, y = (np.concatenate([values] * 4) for values in data)
     model = fitted.set_params(inference="moments")
-    # What noise adds in deeper networks is made in float32, where products of few rows may add
-    # up in another order.
-    rtol = 1e-9 if len(model.hidden_layer_sizes) == 1 else FLOAT32_ERROR
     together = _answers(model, X, y)
     order = np.random.default_rng(0).permutation(len(X))
     parts = [order[i : i + size] for i in range(0, len(X), size)][:50]
     for part in parts:
         ours = _answers(model, X[part], y[part])
-        np.testing.assert_allclose(ours, together[part], rtol=rtol, atol=1e-3 * rtol)
+        np.testing.assert_allclose(ours, together[part], rtol=1e-9, atol=1e-12)
 
 
 def test_float32_rows_give_the_same_to_float32(fitted, data):

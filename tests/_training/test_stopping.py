@@ -12,7 +12,6 @@ from skorch.callbacks import Callback
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators.fitting import describe
 from skdropout._support.random import new_seed
-from skdropout._training.net import DropoutNet
 from skdropout._training.run import TrainingRun
 from skdropout._training.stopping import _SMOOTHING
 from skdropout._training.validation import member_scores
@@ -318,15 +317,15 @@ def test_ctrl_c_inside_an_epoch(two_classes, monkeypatch, step, early_stopping):
 
 def test_ctrl_c_while_the_validation_rows_are_scored(two_classes, monkeypatch):
     X, y = two_classes
-    scores, calls = DropoutNet.validation_scores, []
+    validate, calls = TrainingRun.validate, []
 
-    def interrupted(net):
+    def interrupted(run, *given):
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return scores(net)
+        validate(run, *given)
 
-    monkeypatch.setattr(DropoutNet, "validation_scores", interrupted)
+    monkeypatch.setattr(TrainingRun, "validate", interrupted)
     model = quick(DropoutMLPClassifier, early_stopping=True)
     with pytest.warns(UserWarning, match="training interrupted by the user in epoch 4"):
         model.fit(X, y)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..._networks.activations import ACTIVATIONS
+
 # Nodes of the trapezoid rule that stands in for the integral where there is no formula, in
 # standard deviations. For a smooth function its error falls exponentially with the spacing.
 _NODES = np.linspace(-5.25, 5.25, 31)
+_SHARES = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 _LOG2_PEAK = -0.5 * math.log2(2 * math.pi)
 
 
@@ -29,11 +32,6 @@ class Noise(NamedTuple):
         Expectations of the activation's derivative, of its square and of the second derivative.
     value_slope : Tensor
         Expectation of the activated value times the derivative.
-    inverse_std : callable
-        Returns one over the standard deviation of the input, bounded where that is nothing.
-    twist : callable
-        Returns the expectation of the third derivative, times the cube of the standard deviation
-        of the input.
     """
 
     shared: Tensor
@@ -41,8 +39,6 @@ class Noise(NamedTuple):
     squared_slope: Tensor
     curvature: Tensor
     value_slope: Tensor
-    inverse_std: Callable[[], Tensor]
-    twist: Callable[[], Tensor]
 
 
 class Units(NamedTuple):
@@ -54,7 +50,7 @@ class Units(NamedTuple):
     third : callable
         Returns the third, which is needed only for skewness and between two random layers.
     fourth : callable
-        Returns the fourth, given the third. It is needed only between two random layers.
+        Returns the fourth, which is needed only between two random layers.
     noise : Noise or None
         None where the units are the same in every draw.
     """
@@ -62,26 +58,27 @@ class Units(NamedTuple):
     mean: Tensor
     second: Tensor
     third: Callable[[], Tensor]
-    fourth: Callable[[Tensor], Tensor]
+    fourth: Callable[[], Tensor]
     noise: Noise | None = None
 
-    @property
-    def variance(self) -> Tensor:
-        """Of random units."""
-        return torch.addcmul(self.second, self.mean, self.mean, value=-1).clamp_min_(0)
+
+def activated(name: str, mean: Tensor, variance: Tensor | None) -> Units:
+    """Units behind an activation; its input has no variance where it is the same in every draw."""
+    if variance is None:
+        return without_noise(ACTIVATIONS[name].function(mean))
+    return ACTIVATED[name](mean, variance)
 
 
 def without_noise(values: Tensor) -> Units:
     """Units that are the same in every draw."""
     second = values.square()
-    return Units(values, second, lambda: second * values, lambda third: third * values)
+    return Units(values, second, lambda: second * values, second.square)
 
 
 def identity(mean: Tensor, variance: Tensor) -> Units:
     """The Gaussian itself."""
     one = mean.new_ones(()).expand_as(mean)
-    zero = mean.new_zeros(()).expand_as(mean)
-    noise = Noise(variance, one, one, zero, mean, partial(_inverse_root, variance), lambda: zero)
+    noise = Noise(variance, one, one, mean.new_zeros(()).expand_as(mean), mean)
     return _by_recursion(mean, variance, mean, torch.addcmul(variance, mean, mean), noise)
 
 
@@ -92,7 +89,7 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     is a spike at zero, its expectation the density there. Far below zero the terms of the sums
     cancel, and rounding may leave a little less than nothing.
     """
-    inverse = _inverse_root(variance)
+    inverse = variance.clamp_min(1e-20 if variance.dtype == torch.float32 else 1e-100).rsqrt_()
     z = torch.mul(mean, inverse).mul_(math.sqrt(0.5))
     half, peak = mean.new_full((), 0.5), mean.new_full((), _LOG2_PEAK)
     on = torch.erf(z)
@@ -101,88 +98,71 @@ def relu(mean: Tensor, variance: Tensor) -> Units:
     density = torch.addcmul(peak, z, z, value=-math.log2(math.e), out=z)
     density = density.exp2_().mul_(inverse)
     first = torch.mul(mean, on).addcmul_(variance, density).clamp_min_(0)
-    spread_on = variance * on
-    second = torch.addcmul(spread_on, mean, first).clamp_min_(0)
-
-    def twist() -> Tensor:
-        return torch.mul(mean, density).mul_(variance).mul_(inverse).neg_()
-
-    noise = Noise(spread_on, on, on, density, first, lambda: inverse, twist)
-    return _by_recursion(mean, variance, first, second, noise)
-
-
-def _inverse_root(variance: Tensor) -> Tensor:
-    return variance.clamp_min(1e-20 if variance.dtype == torch.float32 else 1e-100).rsqrt_()
+    shared = variance * on
+    second = torch.addcmul(shared, mean, first).clamp_min_(0)
+    return _by_recursion(mean, variance, first, second, Noise(shared, on, on, density, first))
 
 
 def _by_recursion(
     mean: Tensor, variance: Tensor, first: Tensor, second: Tensor, noise: Noise
 ) -> Units:
     """With the third and fourth moment by Stein's lemma."""
-    return Units(
-        first,
-        second,
-        cache(lambda: torch.mul(mean, second).addcmul_(variance, first, value=2)),
-        lambda third: torch.mul(mean, third).addcmul_(variance, second, value=3),
-        noise,
-    )
+
+    @cache
+    def third() -> Tensor:
+        return torch.mul(mean, second).addcmul_(variance, first, value=2)
+
+    def fourth() -> Tensor:
+        return torch.mul(mean, third()).addcmul_(variance, second, value=3)
+
+    return Units(first, second, third, fourth, noise)
 
 
 def _by_quadrature(
     function: Callable[[Tensor], Tensor],
-    derivatives: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]],
+    derivatives: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> Callable[[Tensor, Tensor], Units]:
     """Moments of a smooth activation, whose derivatives follow from its value."""
-    weights = np.exp(-0.5 * _NODES**2)
-    nodes, shares = _NODES.tolist(), (weights / weights.sum()).tolist()
-
-    def values(mean: Tensor, std: Tensor) -> Iterator[tuple[Tensor, float]]:
-        for node, share in zip(nodes, shares, strict=True):
-            yield function(torch.add(mean, std, alpha=node)), share
-
-    def power(n: int, mean: Tensor, std: Tensor) -> Tensor:
-        total = torch.zeros_like(mean)
-        for value, share in values(mean, std):
-            total.add_(value.pow(n), alpha=share)
-        return total
-
-    def twist(mean: Tensor, std: Tensor) -> Tensor:
-        total = torch.zeros_like(mean)
-        for value, share in values(mean, std):
-            total.add_(derivatives(value)[2], alpha=share)
-        return total.mul_(std.pow(3))
 
     def moments(mean: Tensor, variance: Tensor) -> Units:
         std = variance.sqrt()
-        first, second, slope, squared_slope, curvature, value_slope = (
+        first, second, slope, squared_slope, curvature, value_slope = totals = [
             torch.zeros_like(mean) for _ in range(6)
-        )
-        for value, share in values(mean, std):
-            first.add_(value, alpha=share)
-            second.addcmul_(value, value, value=share)
-            one, two, _ = derivatives(value)
-            slope.add_(one, alpha=share)
-            squared_slope.addcmul_(one, one, value=share)
-            value_slope.addcmul_(value, one, value=share)
-            curvature.add_(two, alpha=share)
-        shared = slope * variance
-        late = partial(_inverse_root, variance), partial(twist, mean, std)
-        noise = Noise(shared, slope, squared_slope, curvature, value_slope, *late)
-        third, fourth = (partial(power, n, mean, std) for n in (3, 4))
-        return Units(first, second, third, lambda _: fourth(), noise)
+        ]
+        for value, share in _at_nodes(function, mean, std):
+            one, two = derivatives(value)
+            terms = (value, value.square(), one, one.square(), two, value * one)
+            for total, term in zip(totals, terms, strict=True):
+                total.add_(term, alpha=share)
+
+        def power(n: int) -> Tensor:
+            total = torch.zeros_like(mean)
+            for value, share in _at_nodes(function, mean, std):
+                total.add_(value.pow(n), alpha=share)
+            return total
+
+        noise = Noise(slope * variance, slope, squared_slope, curvature, value_slope)
+        return Units(first, second, lambda: power(3), lambda: power(4), noise)
 
     return moments
 
 
-def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    square = value.square()
-    slope = 1 - square
-    return slope, -2 * value * slope, slope * (6 * square - 2)
+def _at_nodes(
+    function: Callable[[Tensor], Tensor], mean: Tensor, std: Tensor
+) -> Iterator[tuple[Tensor, float]]:
+    """Values at the nodes of the rule, with what each counts."""
+    for node, share in zip(_NODES.tolist(), _SHARES.tolist(), strict=True):
+        yield function(torch.add(mean, std, alpha=node)), share
 
 
-def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _of_tanh(value: Tensor) -> tuple[Tensor, Tensor]:
+    slope = 1 - value.square()
+    return slope, -2 * value * slope
+
+
+def _of_logistic(value: Tensor) -> tuple[Tensor, Tensor]:
     slope = value * (1 - value)
-    return slope, (1 - 2 * value) * slope, slope * (1 - 6 * slope)
+    return slope, (1 - 2 * value) * slope
 
 
 ACTIVATED: dict[str, Callable[[Tensor, Tensor], Units]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,27 +11,23 @@ from ..._networks.normalization import EPSILON
 from ..._networks.plain import MomentLayer
 from .activated import Noise, Units
 
-# What follows from a skewness is true of small ones; beyond this it would overshoot.
-_MOST_SKEWED = 1.5
-
 
 class MomentMap:
     """What `skdropout.families.LinearMoments` says of a map, for one member, and squares.
 
     Attributes
     ----------
-    weight : Tensor of shape (n_in, n_out)
-    onward, squares, cubes : Tensor of shape (n_in, n_out)
-        The mean weights and their powers, by columns for the way forward.
+    bias : Tensor of shape (n_out,)
+    weight, onward, squares : Tensor of shape (n_in, n_out)
+        The mean weights, by columns for the way forward, and their squares.
     second : Tensor of shape (n_in, n_out)
         Expected squares of the weights and their factors together.
     variance : Tensor of shape (n_in, n_out) or None
         Of the weights.
-    alpha : Tensor of shape (n_in or 1,) or None
-        Variance of the factors on the inputs. None without them.
-    gained, root, third, tilt : Tensor of shape (n_in or 1,)
-        Their expected square, standard deviation and third central moment, and half of their
-        skewness.
+    gain_variance : Tensor of shape (n_in or 1,) or None
+        Of the factors on the inputs. None without them.
+    gain_square, gain_std, gain_third, half_skewness : Tensor of shape (n_in or 1,)
+        The factors' expected square, standard deviation, third central moment and half skewness.
     slope_bend, square_bend, own_bend, rest_bend : Tensor of shape (n_in or 1,)
         What second derivatives with respect to the units, which hold the factors' expected
         square, count beside first ones and squared.
@@ -40,180 +35,168 @@ class MomentMap:
 
     def __init__(self, layer: MomentLayer, index: int, dtype: torch.dtype) -> None:
         linear, gain = layer.linear, layer.linear.gain
-        self.weight = linear.weight[index].to(dtype)
+        self.bias, self.weight = linear.bias[index].to(dtype), linear.weight[index].to(dtype)
         self.onward = by_columns(self.weight)
         self.squares, self.second = self.onward.square(), self.weight.square()
         self.variance: Tensor | None = None
-        self.alpha: Tensor | None = None
+        self.gain_variance: Tensor | None = None
         self.norm: tuple[Tensor, Tensor] | None = None
         if linear.variance is not None:
             self.variance = linear.variance[index].to(dtype)
             self.second = self.second + self.variance
         if gain is not None:
-            moments = (values[index] for values in (gain.variance, gain.third, gain.fourth))
-            self._set_factors(*moments)
+            self._set_factors(gain.variance[index], gain.third[index], gain.fourth[index])
         if layer.norm is not None:
             self.norm = layer.norm.scale[index].to(dtype), layer.norm.shift[index].to(dtype)
 
-    def _set_factors(self, alpha: Tensor, third: Tensor, fourth: Tensor) -> None:
-        dtype, gained = self.weight.dtype, 1 + alpha
-        self.alpha, self.gained, self.root, self.third = (
-            values.to(dtype) for values in (alpha, gained, alpha.sqrt(), third)
-        )
-        self.second = self.second * self.gained.unsqueeze(1)
+    def _set_factors(self, variance: Tensor, third: Tensor, fourth: Tensor) -> None:
         # Of the factors divided by their standard deviation: half of the skewness, and a quarter
         # of the part of the variance of their square that they do not explain themselves. That is
         # nothing if they take two values.
-        tilt = third / (2 * alpha.pow(1.5))
-        rest = (fourth / alpha.square() - 1) / 4 - tilt.square()
+        half_skewness = third / (2 * variance.pow(1.5))
+        rest = (fourth / variance.square() - 1) / 4 - half_skewness.square()
         self.two_valued = bool((rest < 1e-6).all())
-        rest = rest.clamp_min(0)
-        self.tilt, self.own_bend, self.rest_bend, self.slope_bend, self.square_bend = (
-            values.to(dtype)
-            for values in (
-                tilt,
-                tilt * alpha.sqrt() / gained,
-                alpha * rest.sqrt() / gained,
-                third / (2 * gained),
-                (tilt.square() + rest) * (alpha / gained).square(),
-            )
+        rest, square = rest.clamp_min(0), 1 + variance
+        dtype = self.weight.dtype
+        self.gain_variance, self.gain_square = variance.to(dtype), square.to(dtype)
+        self.gain_std, self.gain_third = variance.sqrt().to(dtype), third.to(dtype)
+        self.half_skewness = half_skewness.to(dtype)
+        self.own_bend = (half_skewness * variance.sqrt() / square).to(dtype)
+        self.rest_bend = (variance * rest.sqrt() / square).to(dtype)
+        self.slope_bend = (third / (2 * square)).to(dtype)
+        self.square_bend = ((half_skewness.square() + rest) * (variance / square).square()).to(
+            dtype
         )
+        self.second = self.second * self.gain_square.unsqueeze(1)
+
+
+class Passed:
+    """A map and the rows of a chunk that pass it, forward and, by derivatives, back.
+
+    Derivatives of the outputs have shape ``(rows or 1, n_directions, units)``, where 1 says that
+    all rows have the same.
+
+    Parameters
+    ----------
+    layer : MomentMap
+    units : Units
+        What it reads.
+
+    Attributes
+    ----------
+    spread : Tensor of shape (rows, n_in) or None
+        Variance of the units times their factors, until `rest` is asked for. None where neither is
+        random.
+    own : Tensor of shape (rows, n_out) or None
+        Variance that noise on the weights themselves adds.
+    norm : Normalized or None
+        Behind it, once `moments_of_sums` was called.
+    sums, first : Tensor
+        Set on the way back: derivatives with respect to the map's sums (to be used only where its
+        weights are random), and to the units times their factors.
+    """
+
+    sums: Tensor
+    first: Tensor
+
+    def __init__(self, layer: MomentMap, units: Units) -> None:
+        self.layer, self.units = layer, units
+        self.norm: Normalized | None = None
+        gained = units.second
+        if layer.gain_variance is not None and (units.noise or layer.variance is not None):
+            gained = units.second * layer.gain_square
+        self.own = None if layer.variance is None else gained @ layer.variance
+        self.spread: Tensor | None = None
+        if units.noise is not None:
+            self.spread = torch.addcmul(gained, units.mean, units.mean, value=-1)
+        elif layer.gain_variance is not None:
+            self.spread = units.second * layer.gain_variance
 
     @cached_property
-    def cubes(self) -> Tensor:
-        return self.onward.pow(3)
+    def rest(self) -> Tensor:
+        """What of the spread no straight line in the sums before explains, in the same memory."""
+        assert self.spread is not None, "asked for only where something is random"
+        if self.units.noise is None:
+            return self.spread
+        slope = self.units.noise.slope
+        return self.spread.addcmul_(self.units.noise.shared, slope, value=-1).clamp_min_(0)
 
-    # ---- forward ---------------------------------------------------------------------------------
-
-    def spread(self, units: Units) -> Tensor | None:
-        """Variance of the units times their factors. None where neither is random."""
-        if self.alpha is None:
-            return None if units.noise is None else units.variance
-        if units.noise is None:
-            return units.second * self.alpha
-        gained = units.second * self.gained
-        return gained.addcmul_(units.mean, units.mean, value=-1)
-
-    def own_variance(self, units: Units) -> Tensor | None:
-        """Variance that noise on the weights themselves adds: ``(rows, n_out)``."""
-        if self.variance is None:
-            return None
-        second = units.second if self.alpha is None else units.second * self.gained
-        return torch.matmul(second, self.variance)
-
-    def skewness_of_sums(self, units: Units, inverse_std: Tensor) -> Tensor:
-        """Skewness of the sums, as if the units were independent: ``(rows, n_out)``.
-
-        The factors make most of it, and these are independent.
-
-        Parameters
-        ----------
-        units : Units
-        inverse_std : Tensor of shape (rows, n_out)
-            One over the standard deviation of the sums.
-        """
-        assert self.alpha is not None, "asked for only where there are factors"
-        if units.noise is None:
-            central = units.third() * self.third
-        else:
-            central = torch.mul(units.second, -3 * self.gained)
-            central.addcmul_(units.mean, units.mean, value=2).mul_(units.mean)
-            central.addcmul_(units.third(), 1 + 3 * self.alpha + self.third)
-        skewness = torch.matmul(central, self.cubes)
-        # Three products take less time than a power.
-        for _ in range(3):
-            skewness.mul_(inverse_std)
-        return skewness.clamp_(-_MOST_SKEWED, _MOST_SKEWED)
+    def moments_of_sums(self) -> tuple[Tensor, Tensor | None]:
+        """Mean and variance ``(rows, n_out)`` of what is activated behind the map."""
+        layer = self.layer
+        mean, variance = torch.addmm(layer.bias, self.units.mean, layer.onward), self.own
+        if self.spread is not None:
+            variance = self.spread @ layer.squares
+            if self.own is not None:
+                variance += self.own
+        if layer.norm is None:
+            return mean, variance
+        self.norm = Normalized(*layer.norm, mean, variance)
+        return self.norm.mean, self.norm.variance
 
     # ---- backward --------------------------------------------------------------------------------
 
-    def add_own(self, total: Tensor, units: Units, first: Tensor, second: Tensor | None) -> Tensor:
-        """Add to the covariance what factors on units do that are the same in every draw.
-
-        Parameters
-        ----------
-        total : Tensor of shape (rows, n_directions, n_directions)
-        units : Units
-        first : Tensor of shape (rows, n_directions, n_in)
-            Derivatives of the outputs with respect to the units times the factors.
-        second : Tensor of shape (rows, n_directions, n_in) or None
-            Second ones with respect to the units. None where they are left out. Both are
-            overwritten: behind units that are the same in every draw nobody asks for them.
-
-        Returns
-        -------
-        Tensor of shape (rows, n_directions, n_in)
-            What one standard deviation of each factor does to the outputs.
-        """
-        mean = units.mean.unsqueeze(1)
-        if second is not None:
-            # The curvature that goes along with the noise itself adds to the slope.
-            second.mul_(mean)
-            first.addcmul_(second, self.own_bend)
-        effect = first.mul_((units.mean * self.root).unsqueeze(1))
-        add_products(total, (effect, effect))
-        if second is not None and not self.two_valued:
-            bent = second.mul_(mean).mul_(self.rest_bend)
-            add_products(total, (bent, bent))
-        return effect
-
-    def add_own_of_random(
-        self, total: Tensor, units: Units, rest: Tensor, first: Tensor, second: Tensor | None
-    ) -> None:
-        """The same of units that are random: of the factors, and of the units' residuals.
-
-        Parameters
-        ----------
-        rest : Tensor of shape (rows, n_in)
-            The units' spread but for what is explained (`unexplained`).
-        """
-        left = first * rest.unsqueeze(1)
-        if second is None or self.alpha is None:
-            add_products(total, (left, first))
-            return
-        third = units.third()
-        fourth = units.fourth(third).mul_(self.square_bend).unsqueeze(1)
-        third = (third * self.slope_bend).unsqueeze(1)
-        if total.shape[1] == 1:
-            # The two mixed terms are the same.
-            left.addcmul_(second, third, value=2)
-            right = fourth.mul_(second)
-        else:
-            left.addcmul_(second, third)
-            right = torch.mul(first, third).addcmul_(second, fourth)
-        add_products(total, (left, first), (right, second))
-
-    def back(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what the map reads, from those to its sums.
-
-        The first ones with respect to the units times the factors, the second ones to the units.
-        """
-        first = torch.matmul(first, self.weight.T)
-        return first, None if second is None else torch.matmul(second, self.second.T)
-
-    def through(
+    def back(
         self, noise: Noise, first: Tensor, second: Tensor | None, curved: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is activated, from those to what this map reads.
+        """Derivatives with respect to what the map reads, from those to what the next one reads.
 
-        The second ones are overwritten.
+        First ones are with respect to units times their factors, second ones (None where there are
+        none yet; they are overwritten) to the units. `noise` is that of the next map's units,
+        `curved` says whether second ones are asked for.
         """
         if second is not None:
             second.mul_(noise.squared_slope.unsqueeze(1))
             second.addcmul_(first, noise.curvature.unsqueeze(1))
         elif curved:
             second = first * noise.curvature.unsqueeze(1)
-        return first * noise.slope.unsqueeze(1), second
+        first = first * noise.slope.unsqueeze(1)
+        if self.norm is not None:
+            first, second = self.norm.backward(first, second)
+        self.sums, layer = first, self.layer
+        self.first = first @ layer.weight.T
+        return self.first, None if second is None else second @ layer.second.T
 
+    def add_noise(self, total: Tensor, first: Tensor, second: Tensor | None) -> None:
+        """Add to the covariance ``(rows, n, n)`` of the outputs what noise does here.
 
-def unexplained(spread: Tensor, noise: Noise | None) -> Tensor:
-    """The part of the units' spread that no straight line in the sums before them explains.
+        Second derivatives are overwritten behind units that are the same in every draw: nobody
+        asks for them again.
+        """
+        if self.own is not None:
+            add_products(total, (self.sums * self.own.unsqueeze(1), self.sums))
+        if self.units.noise is not None:
+            self._add_factors_and_units(total, first, second)
+        elif self.layer.gain_variance is not None:
+            self._add_factors(total, first, second)
 
-    It takes the place of the spread.
-    """
-    if noise is None:
-        return spread
-    return spread.addcmul_(noise.shared, noise.slope, value=-1).clamp_min_(0)
+    def _add_factors(self, total: Tensor, first: Tensor, second: Tensor | None) -> None:
+        """What factors on units do that are the same in every draw."""
+        layer, mean = self.layer, self.units.mean.unsqueeze(1)
+        of_factor = mean * layer.gain_std
+        if second is None:
+            effect = first * of_factor
+        else:
+            # The curvature that goes along with the noise itself adds to the slope.
+            second.mul_(mean)
+            effect = torch.addcmul(first, second, layer.own_bend).mul_(of_factor)
+        add_products(total, (effect, effect))
+        if second is not None and not layer.two_valued:
+            bent = second.mul_(mean).mul_(layer.rest_bend)
+            add_products(total, (bent, bent))
+
+    def _add_factors_and_units(self, total: Tensor, first: Tensor, second: Tensor | None) -> None:
+        """What factors on random units do, and the units' residuals."""
+        layer, units = self.layer, self.units
+        left = first * self.rest.unsqueeze(1)
+        if second is None or layer.gain_variance is None:
+            add_products(total, (left, first))
+            return
+        third = (units.third() * layer.slope_bend).unsqueeze(1)
+        right = units.fourth().mul_(layer.square_bend).unsqueeze(1)
+        left.addcmul_(second, third)
+        right = torch.mul(first, third).addcmul_(second, right)
+        add_products(total, (left, first), (right, second))
 
 
 def add_products(total: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
@@ -230,18 +213,14 @@ def add_products(total: Tensor, *pairs: tuple[Tensor, Tensor]) -> None:
 
 
 def by_columns(weight: Tensor) -> Tensor:
-    """The same with each column in one piece of memory: float64 products are up to 18 % faster."""
+    """A matrix with each column in one piece of memory: float64 products are up to 18 % faster."""
     return weight.T.contiguous().T
 
 
 class Normalized:
-    """Layer normalization to first order around the mean: its Jacobian there, centre and size.
+    """Layer normalization to first order around the mean ``(rows, units)`` of what is normalized.
 
-    Parameters
-    ----------
-    scale, shift : Tensor of shape (units,)
-    mean, variance : Tensor of shape (rows, units)
-        Of what is normalized; no variance where it is no random number.
+    Its Jacobian there, centre and size; no variance where nothing is random.
     """
 
     def __init__(self, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor | None) -> None:
@@ -261,41 +240,14 @@ class Normalized:
             self.variance = (self.factor.square() * (own + shared) / n_units).clamp_min_(0)
 
     def forward(self, q: Tensor) -> Tensor:
-        """Covariances with the result ``(rows, n_directions, units)``, from those before it."""
-        direction = self.direction.unsqueeze(1)
-        along = (q * direction).mean(-1, keepdim=True)
-        return (q - q.mean(-1, keepdim=True) - direction * along) * self.factor.unsqueeze(1)
+        """Covariances ``(rows, units)`` with the result, from those with what is normalized."""
+        along = (q * self.direction).mean(-1, keepdim=True)
+        return (q - q.mean(-1, keepdim=True) - self.direction * along) * self.factor
 
     def backward(self, first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Derivatives with respect to what is normalized, from those to the result.
-
-        Both of shape ``(rows, n_directions, units)``.
-        """
+        """Derivatives with respect to what is normalized, from those to the result."""
         factor, direction = self.factor.unsqueeze(1), self.direction.unsqueeze(1)
         first = first * factor
         along = (first * direction).mean(-1, keepdim=True)
         first = first - first.mean(-1, keepdim=True) - direction * along
         return first, None if second is None else second * factor.square()
-
-
-class Passed(NamedTuple):
-    """What the way back needs of a layer that the way forward has passed.
-
-    Attributes
-    ----------
-    layer : MomentMap
-    units : Units
-        What it read.
-    rest : Tensor or None
-        The part of its units' spread (`MomentMap.spread`) that nothing before explains.
-    own : Tensor or None
-        By `MomentMap.own_variance`.
-    norm : Normalized or None
-        Behind it.
-    """
-
-    layer: MomentMap
-    units: Units
-    rest: Tensor | None
-    own: Tensor | None
-    norm: Normalized | None

@@ -22,10 +22,8 @@ _NODES = np.linspace(-6.0, 6.0, 65)
 _LOG2_PAIRS, _SEED = 5, 29
 # One less the cosine of the smallest angle that they are turned by.
 _APART = 1e-3
-# Classes further behind than the root of twice this, in standard deviations, are all the same.
-_FAR = 1e30
 # Beyond this skewness the bent Gaussian would fold back within three standard deviations.
-MOST_SKEWED = 1.0
+_MOST_SKEWED = 1.0
 
 
 class GaussianOutputs(NamedTuple):
@@ -46,12 +44,8 @@ class GaussianOutputs(NamedTuple):
     skewness: Tensor | None = None
     decision: Tensor | None = None
 
-    def rows(self, chosen: Tensor) -> GaussianOutputs:
-        """Of some rows, by a mask."""
-        return GaussianOutputs._make(None if part is None else part[chosen] for part in self)
-
     def to(self, dtype: torch.dtype) -> GaussianOutputs:
-        """The same numbers in another dtype."""
+        """These numbers in another dtype."""
         return GaussianOutputs._make(None if part is None else part.to(dtype) for part in self)
 
     def is_finite(self) -> bool:
@@ -65,74 +59,33 @@ class GaussianOutputs(NamedTuple):
     def at(self, points: np.ndarray, n_zeros: int = 0) -> Tensor:
         """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
 
-        Parameters
-        ----------
-        points : ndarray of shape (n, n_raw)
-        n_zeros : int, default=0
-            Outputs that are always zero, added behind several others. These are log odds then.
-
         Returns
         -------
         Tensor of shape (n, rows, n_raw + n_zeros)
-        """
-        mean = self.mean
-        if mean.shape[1] == 1:
-            std = self.covariance[:, 0].clamp_min(0).sqrt()
-            straight, bend = self._bent()
-            terms = torch.cat([mean - std * bend, std * straight, std * bend], 1)
-            powers = np.vander(points[:, 0], 3, increasing=True)
-            return torch.matmul(torch.from_numpy(powers).to(mean), terms.T).unsqueeze(2)
-        at = torch.from_numpy(self.coordinates(points)).to(mean)
-        values = torch.matmul(at, self.columns(n_zeros).flatten(1))
-        return values.view(len(points), -1, len(mean)).mT
-
-    def coordinates(self, points: np.ndarray) -> np.ndarray:
-        """What each of `columns` counts at points of a standard normal distribution."""
-        constant, bent = np.ones((len(points), 1)), points[:, :1] ** 2 - 1
-        return np.concatenate([points, constant, *([] if self.skewness is None else [bent])], 1)
-
-    def columns(self, n_zeros: int = 0) -> Tensor:
-        """What points of several outputs are made of, by one product with their coordinates.
-
-        The means and zeros come along in it: new memory is written once.
-
-        Returns
-        -------
-        Tensor of shape (n_coordinates, n_raw + n_zeros, rows)
-            Rows last: what follows works on the outputs side by side. First as many columns as
-            outputs, then their means, then what bends.
+            Behind the others outputs that are always zero. Rows are last in memory: what follows
+            works on the outputs side by side.
         """
         n_rows, n_raw = self.mean.shape
         bent = self.skewness is not None
+        # What a point is made of by one product with its coordinates, one and (bent) a square. The
+        # means and zeros come along in it: new memory is written once.
         columns = self.mean.new_zeros(n_raw + 1 + bent, n_raw + n_zeros, n_rows)
-        outputs = columns[:, :n_raw]
-        set_root(outputs[:n_raw], self.covariance, self.decision)
-        outputs[n_raw] = self.mean.T
-        if bent:
-            # The first column is the decision's, and bends with all that its coordinate moves.
-            straight, bend = self._bent()
-            torch.mul(outputs[0], bend.T, out=outputs[-1])
-            outputs[0] *= straight.T
-        return columns
-
-    def _bent(self) -> tuple[Tensor, Tensor]:
-        """What makes ``straight x + bend (x^2 - 1)`` of points `x` of mean zero and variance one.
-
-        The first terms of Cornish and Fisher's expansion: the variance stays one, and the skewness
-        becomes what it should be.
-        """
-        if self.skewness is None:
-            zero = torch.zeros_like(self.mean[:, :1])
-            return zero + 1, zero
-        skewness = self.skewness.clamp(-MOST_SKEWED, MOST_SKEWED)
-        straight = (1 + skewness.square() / 18).rsqrt_()
-        return straight, straight * skewness / 6
+        set_root(columns[:n_raw, :n_raw], self.covariance, self.decision)
+        columns[n_raw, :n_raw] = self.mean.T
+        coordinates = [points, np.ones((len(points), 1))]
+        if self.skewness is not None:
+            # The first terms of Cornish and Fisher's expansion: the variance stays, and the
+            # skewness becomes what it should be.
+            skewness = self.skewness.T.clamp(-_MOST_SKEWED, _MOST_SKEWED)
+            columns[0] *= (1 + skewness.square() / 18).rsqrt_()
+            torch.mul(columns[0], skewness / 6, out=columns[-1])
+            coordinates.append(points[:, :1] ** 2 - 1)
+        at = torch.from_numpy(np.concatenate(coordinates, 1)).to(self.mean)
+        return torch.matmul(at, columns.flatten(1)).view(len(points), -1, n_rows).mT
 
 
 def joined(parts: Sequence[GaussianOutputs]) -> GaussianOutputs:
     """All rows of several."""
-    if len(parts) == 1:
-        return parts[0]
     fields = zip(*parts, strict=True)
     return GaussianOutputs._make(None if f[0] is None else torch.cat(f) for f in fields)
 
@@ -175,11 +128,7 @@ def standard_points(n_dimensions: int) -> np.ndarray:
     """Quasi-random points of a standard normal distribution, always the same.
 
     Each has its opposite, and together they have covariance one, so that every linear and every
-    quadratic function has its exact mean over them.
-
-    Returns
-    -------
-    ndarray of shape (n_points, n_dimensions)
+    quadratic function has its exact mean over them. Of shape ``(n_points, n_dimensions)``.
     """
     half = ndtri(qmc.Sobol(n_dimensions, scramble=True, seed=_SEED).random_base2(_LOG2_PAIRS))
     points = np.concatenate([half, -half])
@@ -195,13 +144,8 @@ def set_root(root: Tensor, covariance: Tensor, decision: Tensor | None = None) -
     A column at a time for all rows: LAPACK's fail for singular ones, and take longer one by one.
     Directions with no more variance than rounding makes are left out.
 
-    Parameters
-    ----------
-    root : Tensor of shape (n, n, rows)
-        Zeros, which are overwritten. Columns first, then their entries.
-    covariance : Tensor of shape (rows, n, n)
-    decision : Tensor of shape (rows, n) or None
-        What the first column is turned to.
+    They take the place of zeros in `root` of shape ``(n, n, rows)``, columns first, then entries.
+    The first column is turned to a decision ``(rows, n)``.
     """
     rest = covariance.permute(1, 2, 0).contiguous()
     smallest = torch.finfo(root.dtype).eps * 8 * rest.diagonal().T.amax(0)
@@ -231,35 +175,13 @@ def _turn(root: Tensor, decision: Tensor) -> None:
     root.addcmul_(first.unsqueeze(1), along, value=-1)
 
 
-def closest_decision(mean: Tensor, covariance: Tensor) -> Tensor:
-    """What tells the most probable class from those that may overtake it.
+def closest_decision(mean: Tensor) -> Tensor:
+    """What tells the most probable class from the others, weighted by their probabilities.
 
-    Parameters
-    ----------
-    mean : Tensor of shape (rows, n)
-        Of log odds against a last class.
-    covariance : Tensor of shape (rows, n, n)
-
-    Returns
-    -------
-    Tensor of shape (rows, n)
-        The other classes' logits, weighted by the density of a Gaussian at how many standard
-        deviations they are behind, less the most probable one's.
+    The other classes' logits less the most probable one's, as weights ``(rows, n)`` of log odds
+    against a last class, whose means these are.
     """
-    logits, own = pad(mean, (0, 1)), pad(covariance.diagonal(dim1=1, dim2=2), (0, 1))
-    highest, top = logits.max(1, keepdim=True)
-    # The last class's logit is zero, and so are its covariances.
-    row = top.clamp_max(mean.shape[1] - 1).unsqueeze(2).expand(-1, 1, mean.shape[1])
-    with_top = pad(covariance.gather(1, row).squeeze(1), (0, 1)).mul_(top < mean.shape[1])
-    variance = torch.sub(own, with_top, alpha=2)
-    variance.add_(own.gather(1, top)).clamp_min_(torch.finfo(variance.dtype).tiny)
-    exponents = (highest - logits).square_().div_(variance).mul_(-0.5)
-    # Of classes that all are out of reach, one is left to be the closest.
-    exponents.clamp_min_(-_FAR).scatter_(1, top, -torch.inf)
-    return torch.softmax(exponents, 1).scatter_(1, top, -1.0)[:, :-1]
-
-
-def largest_variance(covariance: Tensor) -> Tensor:
-    """Of the outputs of each row: ``(rows,)``."""
-    # Measured: along the last axis, torch takes several times as long.
-    return covariance.diagonal(dim1=1, dim2=2).T.contiguous().amax(0)
+    logits = pad(mean, (0, 1))
+    top = logits.argmax(1, keepdim=True)
+    others = torch.softmax(logits.scatter(1, top, -torch.inf), 1)
+    return others.scatter_(1, top, -1.0)[:, :-1]
