@@ -203,7 +203,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         for trained in (net, *(fold_nets or ())):
             if isinstance(trained, NonFiniteLossError):
                 raise divergence(self, trained, fitting.job.rows) from trained
-        self._take(fitting.described, net, max_iter=self.max_iter, n_rows=len(fitting.job.rows))
+        self._take(fitting.described, net, max_iter=self.max_iter, n_rows=fitting.n_rows)
         if fold_nets is not None:
             self.calibration_ = calibrated(self, fitting, net, fold_nets)
         return self

@@ -17,7 +17,7 @@ from .._support.caller_warnings import one_column
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
-from .targets import ClassLabels
+from .class_labels import ClassLabels
 
 
 @dataclass(eq=False, repr=False)

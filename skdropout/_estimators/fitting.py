@@ -67,22 +67,34 @@ class Fitting:
         The network that predicts.
     folds : list of (Job, ndarray of int)
         Networks that calibrate it, and the rows of `job` that are new to each.
+    n_rows : int
+        Of `job`.
     """
 
     described: Described
     job: Job
     folds: list[tuple[Job, np.ndarray]]
+    n_rows: int
 
     @property
     def jobs(self) -> list[Job]:
         """All networks to be trained, the one that predicts first."""
         return [self.job, *(job for job, _ in self.folds)]
 
-    def without_rows(self) -> Fitting:
-        """For another process, once all networks are trained and none needs its rows again."""
+    def trained(self, with_rows: bool) -> Fitting:
+        """For another process, once all networks are trained.
+
+        Parameters
+        ----------
+        with_rows : bool
+            Whether rows are needed again, to calibrate or to say why training diverged.
+        """
         none = Rows(*self.job.rows[:0])
         described = replace(self.described, rows=none, parts={})
-        return Fitting(described, replace(self.job, rows=none, validation=None), [])
+        if with_rows:
+            return replace(self, described=described)
+        job = replace(self.job, rows=none, validation=None)
+        return Fitting(described, job, [], self.n_rows)
 
 
 def describe(
@@ -181,7 +193,7 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
         rows, validation = described.parts[seed, share]
     likelihood = target.likelihood(estimator.n_members)
     job = make_job(estimator, likelihood, rows, validation, seed)
-    return Fitting(described, job, _fold_jobs(estimator, target, job))
+    return Fitting(described, job, _fold_jobs(estimator, target, job), len(rows))
 
 
 def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Job, np.ndarray]]:

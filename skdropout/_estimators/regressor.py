@@ -22,7 +22,7 @@ from .._support.random import local_random_state
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
-from .targets import Counts, NumericTarget, RealNumbers
+from .numbers import Counts, NumericTarget, RealNumbers
 
 
 @dataclass(eq=False, repr=False)

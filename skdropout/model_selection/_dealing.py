@@ -48,8 +48,8 @@ class Take:
     def __getstate__(self) -> dict:
         # Another process gets these networks, not their stacks, and rows only if it needs them.
         well = not any(isinstance(net, NonFiniteLossError) for net in self._take())
-        needed = self.network.calibrate or not well
-        return {**vars(self), "fitting": self.fitting if needed else self.fitting.without_rows()}
+        fitting = self.fitting.trained(with_rows=self.network.calibrate or not well)
+        return {**vars(self), "fitting": fitting}
 
 
 class Dealer:
