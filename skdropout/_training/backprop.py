@@ -20,9 +20,8 @@ from .._networks.stack import Stack
 from .._support.scratch import Scratch
 from ..families import NoiseStreams, ReversePass
 
-# Results of a step that take at least so many bytes are written to the same memory in each step.
-# Smaller ones are allocated faster than that takes.
-_LARGE = 2**18
+# Smaller results are allocated faster than they are written to memory that is held.
+_HELD_BYTES = 2**18
 
 
 class Backprop:
@@ -33,6 +32,9 @@ class Backprop:
     stack : Stack
         Its parameters must stay the same tensors, changed in place only, and each must have a
         `grad`, which `backward` overwrites.
+    held_bytes : int, optional
+        Results of a step that take at least so many bytes are written to the same memory in each
+        step.
 
     Attributes
     ----------
@@ -40,7 +42,8 @@ class Backprop:
         For rows on their way into `batches`, and for what large steps compute.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, held_bytes: int = _HELD_BYTES) -> None:
+        self.held_bytes = held_bytes
         activation = ACTIVATIONS[stack.architecture.activation]
         self.activation, self.derivative = activation.in_place, activation.backward
         self.n_members = len(stack.members)
@@ -95,7 +98,7 @@ class Backprop:
         for depth, (before, after) in enumerate(itertools.pairwise(self.maps)):
             weight = before.product.weight
             shape = *weight.shape[:-2], n_rows, weight.shape[-1]
-            if 4 * math.prod(shape) >= _LARGE:
+            if 4 * math.prod(shape) >= self.held_bytes:
                 before.product.outputs = self.scratch(f"outputs {depth}", weight, *shape)
                 after.product.gradient = self.scratch(f"gradient {depth}", weight, *shape)
 

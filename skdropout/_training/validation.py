@@ -13,7 +13,9 @@ from .._networks.plain import PlainStack
 from .rows import Blocks, Rows
 
 
-def member_scores(plain: PlainStack, likelihood: Likelihood, rows: Rows) -> Tensor:
+def member_scores(
+    plain: PlainStack, likelihood: Likelihood, rows: Rows, block_size: int | None = None
+) -> Tensor:
     """Log predictive density of the mixture over the draws, in nats per row: ``(members,)``.
 
     All members are scored in one pass: one by one, a search over small networks would spend as
@@ -26,10 +28,12 @@ def member_scores(plain: PlainStack, likelihood: Likelihood, rows: Rows) -> Tens
         Of its members.
     rows : Rows
         Of all members together, or of each its own.
+    block_size : int, optional
+        Rows that are scored at once; by default as many as their outputs leave room for.
     """
     total = torch.zeros(plain.n_members, device=rows.x.device, dtype=torch.float32)
     n_rows: int | Tensor = 0
-    blocks = Blocks(rows, rows_together(plain), None)
+    blocks = Blocks(rows, block_size or rows_together(plain), None)
     for index in blocks:
         x, y = blocks.take(rows.x, index), blocks.take(rows.y, index)
         raw = evaluate_together(plain, x)

@@ -28,7 +28,7 @@ def step_bytes(job: Job) -> int:
     return 4 * len(job.members) * (5 * n_weights + 4 * job.plan.batch_size * sum(widths))
 
 
-def cut(jobs: Sequence[Job], n_jobs: int) -> list[list[int]]:
+def cut(jobs: Sequence[Job], n_jobs: int, stack_bytes: int = _STACK_BYTES) -> list[list[int]]:
     """Positions of the jobs of each stack, the most expensive stack first.
 
     Parameters
@@ -37,6 +37,8 @@ def cut(jobs: Sequence[Job], n_jobs: int) -> list[list[int]]:
     n_jobs : int
         Processes. What all of them have to do is cut into equal shares, also where a group that
         could be one stack lies in two of them.
+    stack_bytes : int, optional
+        What a step of one stack may move.
     """
     groups = positions_by_stack(jobs)
     share = sum(_cost(jobs, positions) for positions in groups) / n_jobs
@@ -48,7 +50,7 @@ def cut(jobs: Sequence[Job], n_jobs: int) -> list[list[int]]:
         process = (past + own.cumsum() - own / 2) // share
         past += own.sum()
         for part in np.split(np.arange(len(own)), np.flatnonzero(np.diff(process)) + 1):
-            n_stacks = min(len(part), -(-int(sizes[part].sum()) // _STACK_BYTES))
+            n_stacks = min(len(part), -(-int(sizes[part].sum()) // stack_bytes))
             for few in np.array_split(part, n_stacks):
                 stacks.append([positions[number] for number in few])
     return sorted(stacks, key=lambda positions: -_cost(jobs, positions))

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._support import device as devices
 from skdropout.families import FAMILIES
 from skdropout.model_selection import BatchedGridSearchCV
 from tests.reference import quick, target
@@ -209,8 +208,10 @@ def test_the_generators_of_the_gpu_are_as_before(two_classes):
     assert (torch.cuda.get_rng_state() == before).all()
 
 
-def test_auto_takes_the_gpu_for_large_stacks_only(two_classes, monkeypatch):
-    X, y = two_classes
-    for threshold, device in ((10**12, "cpu"), (1, "cuda")):
-        monkeypatch.setattr(devices, "_WORTH_A_GPU", threshold)
-        assert _where(_fit(DropoutMLPClassifier, X, y, device="auto")) == {device}
+def test_auto_takes_the_gpu_for_large_stacks_only(two_classes, request):
+    small = "cuda" if request.config.getoption("--gpu") else "cpu"
+    for width, device in ((8, small), (2000, "cuda")):
+        model = _fit(
+            DropoutMLPClassifier, *two_classes, device="auto", hidden_layer_sizes=(width, width)
+        )
+        assert _where(model) == {device}

@@ -259,14 +259,19 @@ def test_members_with_other_numbers_of_rows(two_classes, estimator_class, dropou
 
 
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("block_bytes", [2**21, 2**14])
-def test_other_numbers_of_weighted_rows_with_early_stopping(two_classes, monkeypatch, block_bytes):
-    monkeypatch.setattr("skdropout._training.epoch._BLOCK_BYTES", block_bytes)
+@pytest.mark.parametrize("width", [8, 9000])
+def test_other_numbers_of_weighted_rows_with_early_stopping(two_classes, width):
+    """A batch of the wide networks is a block by itself, and their epoch is four of them."""
     X, y = two_classes
     weight = np.random.default_rng(0).uniform(0.2, 3, len(X))
-    options = {"learning_rate_init": 0.02, "tol": 0.01, "n_iter_no_change": 3, "max_iter": 60}
+    options = {
+        "learning_rate_init": 0.02 if width == 8 else 1e-3,
+        "tol": 0.01,
+        "n_iter_no_change": 3,
+    }
+    options |= {"hidden_layer_sizes": (width,), "max_iter": 60, "early_stopping": True}
     differences = [{}, {"alpha": 3.0, "l1_ratio": 0.5}, {"dropout_rate": 0.5}, {}]
-    models = _models(DropoutMLPClassifier, differences, early_stopping=True, **options)
+    models = _models(DropoutMLPClassifier, differences, **options)
     data = [(X[:n], y[:n], weight[:n]) for n in (120, 111, 111)] + [(X[:111], y[:111])]
     nets = _together(models, data)
     assert len({len(net.history) for net in nets}) > 1
@@ -428,9 +433,9 @@ def test_noise_in_parts_is_the_noise_of_the_block():
 
 
 @pytest.mark.usefixtures("in_float64")
-def test_a_stack_larger_than_a_block_trains_in_parts(two_classes, monkeypatch):
-    monkeypatch.setattr("skdropout._training.epoch._BLOCK_BYTES", 2**14)
-    models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(20,))
+def test_a_stack_larger_than_a_block_trains_in_parts(two_classes):
+    """A block has 10 of the 12 batches of a network so wide, and a part of it one of six."""
+    models = _models(DropoutMLPClassifier, batch_size=10, hidden_layer_sizes=(5000,))
     jobs = [fitting_of(model, *two_classes).job for model in models]
     stack = TrainedStack(jobs)
     for number, model in enumerate(models):

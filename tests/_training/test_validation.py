@@ -55,12 +55,19 @@ def _expected(plain, likelihood, parts):
 
 
 @pytest.mark.parametrize("kind", LIKELIHOODS)
-@pytest.mark.parametrize("family", [Bernoulli(), Noiseless()], ids=str)
-@pytest.mark.parametrize("sizes", [(20, 20, 20), (20, 7, 19), (150, 149, 1), "shared"], ids=str)
 @pytest.mark.parametrize("weighted", [(), (1,), (0, 1, 2)], ids=str)
-@pytest.mark.parametrize("chunk_bytes", [2**25, 2**12])
-def test_members_are_scored_as_if_alone(kind, family, sizes, weighted, chunk_bytes, monkeypatch):
-    monkeypatch.setattr("skdropout._inference.draws._CHUNK_BYTES", chunk_bytes)
+@pytest.mark.parametrize(
+    ("family", "sizes", "block_size"),
+    [
+        (Bernoulli(), "shared", None),
+        (Bernoulli(), (20, 7, 19), None),
+        (Bernoulli(), (150, 149, 1), 17),
+        (Noiseless(), (20, 20, 20), 17),
+        (Noiseless(), (20, 7, 19), 1),
+    ],
+    ids=str,
+)
+def test_members_are_scored_as_if_alone(kind, family, sizes, weighted, block_size):
     likelihood, target = LIKELIHOODS[kind]
     rng = np.random.default_rng(0)
     members = [Member(seed, family, (0.0, 0.3, 0.3)) for seed in range(MEMBERS)]
@@ -74,7 +81,7 @@ def test_members_are_scored_as_if_alone(kind, family, sizes, weighted, chunk_byt
         parts = [parts[1]] * 3
     plain = stack.draw(5)
     with torch.no_grad():
-        scores = member_scores(plain, likelihood, join_rows(parts))
+        scores = member_scores(plain, likelihood, join_rows(parts), block_size)
         expected = _expected(plain, likelihood, parts)
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
 

@@ -41,11 +41,11 @@ def test_every_job_is_in_one_stack_with_its_equals(two_classes, n_jobs, sizes):
     assert costs == sorted(costs, reverse=True)
 
 
-def test_two_processes_have_as_much_to_do(two_classes, monkeypatch):
-    # Folds of 64 rows have four batches, those of 80 have five: they cannot share a stack.
-    monkeypatch.setattr(_stacks, "_STEP_BYTES", 0)
-    jobs = _jobs(*two_classes, [80] * 10 + [64] * 40)
-    costs = _costs(jobs, cut(jobs, 2))
+def test_two_processes_have_as_much_to_do(two_classes):
+    # Folds of 64 rows have four batches, those of 80 have five: they cannot share a stack. Of
+    # networks so wide, what any step costs besides is little.
+    jobs = _jobs(*two_classes, [80] * 10 + [64] * 40, hidden_layer_sizes=(9000,))
+    costs = _costs(jobs, cut(jobs, 2, stack_bytes=2**40))
     assert len(costs) == 3
     largest = max(_costs(jobs, [[position] for position in range(50)]))
     assert abs(costs[0] - (costs[1] + costs[2])) <= largest
@@ -55,12 +55,11 @@ def test_nothing_to_train():
     assert cut([], 2) == []
 
 
-def test_stacks_stay_below_their_size(two_classes, monkeypatch):
+def test_stacks_stay_below_their_size(two_classes):
     jobs = _jobs(*two_classes, [64] * 10)
-    monkeypatch.setattr(_stacks, "_STACK_BYTES", 3 * step_bytes(jobs[0]))
-    assert sorted(len(stack) for stack in cut(jobs, 1)) == [2, 2, 3, 3]
-    monkeypatch.setattr(_stacks, "_STACK_BYTES", 1)
-    assert [len(stack) for stack in cut(jobs, 1)] == [1] * 10
+    stacks = cut(jobs, 1, stack_bytes=3 * step_bytes(jobs[0]))
+    assert sorted(len(stack) for stack in stacks) == [2, 2, 3, 3]
+    assert [len(stack) for stack in cut(jobs, 1, stack_bytes=1)] == [1] * 10
 
 
 def test_processes_share_the_stacks(two_classes):
