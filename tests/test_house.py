@@ -1,4 +1,7 @@
-"""A class of ours is an interface or a leaf, read off the syntax trees of the package."""
+"""Rules of the house, read off the syntax trees of the package.
+
+A class of ours is an interface or a leaf, and private names of others stand in few files.
+"""
 
 import ast
 from pathlib import Path
@@ -176,3 +179,111 @@ class Leaf(Middle):
 """
     found = list(overridden(classes_of([("file", ast.parse(source))])))
     assert len(found) == wrong
+
+
+@pytest.mark.parametrize("leaf", ["DropoutMLPClassifier", "DropoutMLPRegressor"])
+def test_an_estimator_stands_on_one_base_and_its_parameters(leaf):
+    assert list(ancestors(leaf, CLASSES)) == ["DropoutMLP", "Parameters"]
+    assert depth(leaf, CLASSES, "Parameters") == 3
+
+
+# ---- private names of others ---------------------------------------------------------------------
+
+# Underscore names of scikit-learn, torch and skorch, and torch's optimizers as functions, in the
+# only files that may hold them.
+FOREIGN = {
+    # scikit-learn checks parameters and rows with them; the rest of the package asks this file.
+    "_support/sklearn": {
+        "sklearn.model_selection._search",
+        "sklearn.utils._param_validation",
+        "sklearn.utils._safe_indexing",
+        "sklearn.utils.metaestimators._safe_split",
+        "sklearn.utils.validation._check_method_params",
+        "sklearn.utils.validation._check_sample_weight",
+        "sklearn.utils.validation._num_samples",
+        "_validate_params",
+    },
+    # torch has no way to copy a module with other parameters: what it holds is set.
+    "_support/members": {"_parameters", "_buffers", "_modules"},
+    # Arrays in pickles stand for the tensors.
+    "_support/arrays": {"_parameters", "_buffers"},
+    # Where MKL's own number of threads is set.
+    "_support/threads": {"_C"},
+    # Adam's step without the wrappers, which take as long again.
+    "_training/epoch": {"torch.optim.adam"},
+    # skorch has no public way to give a score to a callback of ours.
+    "_training/callbacks": {"_scoring", "_record_score"},
+    # skorch's pickles look for the device again.
+    "_training/net": {"_check_device"},
+}
+OTHERS = ("sklearn", "torch", "skorch")
+# Documented all the same: of named tuples, and of the standard library.
+PUBLIC = {"_asdict", "_make", "_replace", "_getframe"}
+
+
+def _is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def _names_of_ours(trees):
+    """What the package defines: functions, classes, variables and attributes of `self`."""
+    for _, tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.arg)):
+                yield getattr(node, "name", None) or node.arg
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                yield from [node.attr] if ast.unparse(node.value) == "self" else []
+
+
+def _imports_of_others(node):
+    """Private modules and names that an import statement names, and functional optimizers."""
+    names = [alias.name for alias in getattr(node, "names", ())]
+    if isinstance(node, ast.ImportFrom):
+        names = [] if node.level else [f"{node.module}.{name}" for name in names]
+    for name in names if isinstance(node, (ast.Import, ast.ImportFrom)) else []:
+        parts = name.split(".")
+        if parts[0] in OTHERS and (private := [p for p in parts if _is_private(p)]):
+            yield ".".join(parts[: parts.index(private[0]) + 1])
+        elif parts[:2] == ["torch", "optim"] and len(parts) > 3:
+            yield ".".join(parts[:3])
+
+
+def foreign_names(tree, ours):
+    """Private names of other packages that a file uses."""
+    for node in ast.walk(tree):
+        yield from _imports_of_others(node)
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            yield from {node.attr} - ours - PUBLIC
+
+
+OURS = set(_names_of_ours(_trees()))
+
+
+@pytest.mark.parametrize(
+    ("module", "tree"), [pytest.param(*entry, id=entry[0]) for entry in _trees()]
+)
+def test_private_names_of_others_stand_in_few_files(module, tree):
+    assert set(foreign_names(tree, OURS)) == FOREIGN.get(module, set())
+
+
+def test_the_files_that_may_hold_private_names_are_there():
+    assert FOREIGN.keys() <= {module for module, _ in _trees()}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from sklearn.utils._tags import get_tags", {"sklearn.utils._tags"}),
+        ("from sklearn.utils import _safe_indexing", {"sklearn.utils._safe_indexing"}),
+        ("import torch._C", {"torch._C"}),
+        ("from torch.optim.adam import adam", {"torch.optim.adam"}),
+        ("from torch.optim import Adam", set()),
+        ("small._buffers = dict(large._buffers)", {"_buffers"}),
+        ("self.thing._ours(row._replace(a=1).__class__)", set()),
+        ("from ._base import _ours", set()),
+    ],
+)
+def test_the_test_finds_private_names(line, found):
+    assert set(foreign_names(ast.parse(line), {"_ours"})) == found

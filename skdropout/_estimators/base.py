@@ -21,7 +21,7 @@ from .._predictive.frames import uncertainty_frame
 from .._predictive.uncertainty import Uncertainty
 from .._support.caller_warnings import warn
 from .._support.random import new_seed
-from .._support.sklearn import StrOptions, validate_parameter_constraints
+from .._support.sklearn import StrOptions, validate_parameter_constraints, validate_parameters
 from .._support.threads import threads_for
 from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
@@ -122,7 +122,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         """
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False), threads_for():
-            self._validate_params()
+            validate_parameters(self)
             again = self.warm_start and hasattr(self, "net_")
             described = describe(self, X, y, sample_weight, again=again)
             given = validation_rows(self, described, X_val, y_val, sample_weight_val)
@@ -137,7 +137,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False), threads_for():
-            self._validate_params()
+            validate_parameters(self)
             if self.early_stopping:
                 raise ValueError(
                     f"{type(self).__name__}.partial_fit does not support early_stopping=True: "

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from .._predictive.scaling import folds
 from .._support.arrays import as_tensor
 from .._support.random import local_random_state, new_seed
-from .._support.sklearn import check_sample_weight
+from .._support.sklearn import check_sample_weight, validate_parameters
 from .._training.jobs import Job
 from .._training.rows import Rows
 from .recipe import make_job
@@ -183,7 +183,7 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
     ValueError
         For a parameter out of range.
     """
-    estimator._validate_params()
+    validate_parameters(estimator)
     seed, rows, target = new_seed(estimator.random_state), described.rows, described.target
     if validation is None and estimator.early_stopping:
         share = estimator.validation_fraction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._support.arrays import PickledAsArrays
+from .._support.members import copy_holding
 from ..families import LinearMoments, PlainLinear
 
 EPSILON = 1e-5
@@ -58,13 +58,14 @@ class Normalization(PickledAsArrays, ABC):
 
     def thinned(self, units: Tensor) -> Normalization:
         """The normalization of some of the units, given by their indices."""
-        small = copy.copy(self)
-        small._parameters = {
-            name: nn.Parameter(values.detach()[:, units].clone())
-            for name, values in self.named_parameters()
-        }
-        small._buffers = {name: values[:, units].clone() for name, values in self.named_buffers()}
-        return small
+        return copy_holding(
+            self,
+            parameters={
+                name: nn.Parameter(values.detach()[:, units].clone())
+                for name, values in self.named_parameters()
+            },
+            buffers={name: values[:, units].clone() for name, values in self.named_buffers()},
+        )
 
 
 NORMALIZATIONS: dict[str, type[Normalization]] = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from .._support.members import copy_holding
 from .plain import PlainStack
 from .stack import Stack
 
@@ -31,9 +31,7 @@ def sparsify(stack: Stack) -> Stack:
         Shares no memory with the first.
     """
     kept = _living_units(stack)
-    small = copy.copy(stack)
-    small._modules = dict(stack._modules)
-    small._buffers = dict(stack._buffers)
+    small = copy_holding(stack)
     small.linears = torch.nn.ModuleList(  # type: ignore[assignment]
         linear.thinned(inputs, outputs)
         for linear, inputs, outputs in zip(stack.linears, kept[:-1], kept[1:], strict=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .._support.members import select_members
+from .._support.members import copy_holding, select_members
 from ..families import NoiseStreams, NoisyLinear, PlainLinear
 from .activations import ACTIVATIONS
 from .architecture import Architecture, Member
@@ -89,12 +88,9 @@ class Stack(nn.Module):
         kept : Tensor of int64
             Which members, in increasing order.
         """
-        small = copy.copy(self)
+        children = {name: select_members(child, kept) for name, child in self.named_children()}
+        small = copy_holding(self, children=children)
         small.members = tuple(self.members[member] for member in kept.tolist())
-        small._modules = {
-            name: None if child is None else select_members(child, kept)
-            for name, child in self._modules.items()
-        }
         return small
 
     def forward(self, x: Tensor, source: NoiseStreams) -> Tensor:

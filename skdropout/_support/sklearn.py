@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
@@ -28,4 +30,16 @@ __all__ = [
     "safe_indexing",
     "safe_split",
     "validate_parameter_constraints",
+    "validate_parameters",
 ]
+
+
+def validate_parameters(estimator: Any) -> None:
+    """Check an estimator's parameters against its own constraints.
+
+    Raises
+    ------
+    InvalidParameterError
+        If one is not allowed.
+    """
+    estimator._validate_params()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sklearn.base import clone
 from sklearn.utils import indexable
 
-from .._support.sklearn import HasMethods, Interval, StrOptions
+from .._support.sklearn import HasMethods, Interval, StrOptions, validate_parameters
 from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._base import UnfittedUse
 from ._classifier import ReferralClassifier
@@ -106,7 +106,7 @@ default="total"
         ValueError
             For a parameter out of range, or a `refer_label` that is one of the classes.
         """
-        self._validate_params()
+        validate_parameters(self)
         y = self._checked_target(y)
         indexable(X, y)
         routed = self._route(sample_weight, params)
@@ -118,7 +118,7 @@ default="total"
 
     def _rule(self) -> ClassifierRule:
         # Checked here too: the estimator may have been fitted outside.
-        self._validate_params()
+        validate_parameters(self)
         self._labels(self.classes_)
         return ClassifierRule(self.uncertainty)
 

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._support.caller_warnings import one_column
-from .._support.sklearn import HasMethods, Interval, StrOptions
+from .._support.sklearn import HasMethods, Interval, StrOptions, validate_parameters
 from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
 from ._cuts import Cuts
@@ -164,7 +164,7 @@ default="expected_error"
         -------
         self : object
         """
-        self._validate_params()
+        validate_parameters(self)
         y = self._checked_target(y)
         routed = self._route(sample_weight, params)
         self.estimator_ = clone(self.estimator).fit(X, y, **routed.estimator.fit)
@@ -172,7 +172,7 @@ default="expected_error"
         return self
 
     def _limit(self) -> float:
-        self._validate_params()
+        validate_parameters(self)
         return self.threshold
 
 

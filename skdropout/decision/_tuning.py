@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import indexable
 
 from .._support.caller_warnings import warn
-from .._support.sklearn import Interval, StrOptions, check_sample_weight
+from .._support.sklearn import Interval, StrOptions, check_sample_weight, validate_parameters
 from ._base import Referral
 from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
 from ._folds import Calibration, calibrate_by_folds, calibrate_prefit, make_splitter
@@ -80,7 +80,7 @@ class Tuning(Referral):
             If no threshold reaches the risk, so that everything is referred, or if all rows
             that are kept are predicted to be of one class.
         """
-        self._validate_params()
+        validate_parameters(self)
         self._check_objective()
         y = self._checked_target(y)
         X, y = indexable(X, y)
