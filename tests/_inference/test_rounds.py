@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._predictive.needed_draws import MOST_DRAWS, TOLERANCE
@@ -10,38 +9,6 @@ from skdropout.decision import FixedReferralClassifier
 from tests.reference import ESTIMATORS, quick, target
 
 ROUNDS = [100, 200, 400, 800, 1600]
-CHECKS = {
-    "check_methods_subset_invariance",
-    "check_methods_sample_order_invariance",
-    "check_fit_idempotent",
-    "check_dict_unchanged",
-    "check_dont_overwrite_attributes",
-    "check_estimators_pickle",
-    "check_estimators_dtypes",
-    "check_fit2d_1sample",
-    "check_readonly_memmap_input",
-    "check_classifiers_train",
-    "check_regressors_train",
-    "check_regressors_int",
-    "check_n_features_in_after_fitting",
-}
-
-
-def checks():
-    """Those that predict; fitting is the same for every `n_draws`."""
-    for estimator_class in ESTIMATORS:
-        for estimator, check in estimator_checks_generator(
-            estimator_class(n_draws="auto", calibrate=False)
-        ):
-            name = getattr(check, "func", check).__name__
-            if name in CHECKS:
-                yield pytest.param(estimator, check, id=f"{estimator_class.__name__}-{name}")
-
-
-@pytest.mark.parametrize(("estimator", "check"), list(checks()))
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.fixture(params=ESTIMATORS, scope="module")
