@@ -17,6 +17,15 @@ from skdropout.families import FAMILIES
 ESTIMATORS = [DropoutMLPClassifier, DropoutMLPRegressor]
 DROPOUTS = [None, *FAMILIES]
 NORMALIZATIONS = [None, "batch", "layer"]
+# Every family, and each normalization with families of three kinds: with a fixed rate, with one
+# that is learned, and with a posterior over the weights.
+NETWORKS = [
+    *((dropout, None) for dropout in DROPOUTS),
+    ("bernoulli", "batch"),
+    ("bernoulli", "layer"),
+    ("concrete", "layer"),
+    ("bayes_by_backprop", "batch"),
+]
 
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {

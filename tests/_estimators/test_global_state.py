@@ -9,7 +9,7 @@ import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._training.run import TrainingRun
-from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, quick, target
+from tests.reference import ESTIMATORS, NETWORKS, NORMALIZATIONS, quick, target
 
 
 def _state():
@@ -61,8 +61,7 @@ def _use(model, X, y):
     return results
 
 
-@pytest.mark.parametrize("dropout", DROPOUTS)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize(("dropout", "normalization"), NETWORKS)
 def test_fit_and_predict_change_nothing(estimator_class, data, dropout, normalization):
     X, y = data
     model = quick(estimator_class, dropout=dropout, normalization=normalization, n_members=2)
@@ -139,8 +138,7 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("dropout", DROPOUTS)
+@pytest.mark.parametrize(("dropout", "normalization"), NETWORKS)
 def test_modes_of_the_caller_make_no_difference(
     estimator_class, data, mode, normalization, dropout
 ):

@@ -9,9 +9,8 @@ from scipy.stats import norm, poisson
 from sklearn.linear_model import PoissonRegressor
 
 from skdropout import DropoutMLPRegressor
-from skdropout.families import FAMILIES
 from tests import randomness
-from tests.reference import quick
+from tests.reference import NETWORKS, quick
 
 PROBABILITIES = [0.01, 0.05, 0.5, 0.95, 0.99]
 
@@ -150,9 +149,8 @@ def test_new_observations_have_the_noise_of_their_row(calibrate):
     randomness.assert_variance(samples, std**2)
 
 
-@pytest.mark.parametrize("dropout", [None, *FAMILIES])
+@pytest.mark.parametrize(("dropout", "normalization"), NETWORKS)
 @pytest.mark.parametrize("options", [{"noise": "heteroscedastic"}, {"loss": "poisson"}])
-@pytest.mark.parametrize("normalization", [None, "batch"])
 def test_every_family_and_the_way_back_from_a_file(counts, dropout, options, normalization):
     X, y = counts
     y = np.column_stack([y, 2 * y])

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from skdropout import DropoutMLPClassifier
 from skdropout._training.jobs import TrainedStack
 from skdropout.families import Gaussian
-from tests.reference import ESTIMATORS, NORMALIZATIONS, fitting_of, quick, target
+from tests.reference import ESTIMATORS, fitting_of, quick, target
 
 
 @pytest.fixture(params=ESTIMATORS)
@@ -47,8 +47,10 @@ def copied(request, tmp_path):
     return lambda model: COPIES[request.param](model, tmp_path)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("fitting", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    ("normalization", "fitting"),
+    [(None, "fit"), ("batch", "partial_fit"), ("layer", "fit")],
+)
 def test_a_copy_predicts_the_same(estimator_class, data, copied, normalization, fitting):
     X, y = data
     model = quick(estimator_class, dropout=Gaussian(), normalization=normalization, n_members=2)
@@ -62,8 +64,9 @@ def test_a_copy_predicts_the_same(estimator_class, data, copied, normalization, 
     np.testing.assert_array_equal(copy_.log_prob(X, y), model.log_prob(X, y))
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize(
+    ("normalization", "solver"), [(None, "adam"), ("batch", "sgd"), ("layer", "adam")]
+)
 def test_partial_fit_goes_on_identically(estimator_class, data, copied, normalization, solver):
     X, y = data
     model = quick(
@@ -86,19 +89,21 @@ def test_warm_start_goes_on_identically(estimator_class, data, copied):
     np.testing.assert_array_equal(copy_.fit(X, y).predict(X), model.fit(X, y).predict(X))
 
 
-def test_a_fresh_process_predicts_the_same(estimator_class, data, tmp_path):
-    X, y = data
-    model = quick(estimator_class).fit(X, y)
-    joblib.dump((model, X), tmp_path / "model.joblib")
+def test_a_fresh_process_predicts_the_same(two_classes, tmp_path):
+    X, y = two_classes
+    models = [quick(estimator).fit(X, target(estimator, y)) for estimator in ESTIMATORS]
+    joblib.dump((models, X), tmp_path / "models.joblib")
     script = (
         "import sys, pickle, joblib, numpy\n"
-        "model, X = joblib.load(sys.argv[1])\n"
-        "numpy.savez(sys.argv[2], *model.predict_uncertainty(X))\n"
+        "models, X = joblib.load(sys.argv[1])\n"
+        "parts = [part for model in models for part in model.predict_uncertainty(X)]\n"
+        "numpy.savez(sys.argv[2], *parts)\n"
     )
-    arguments = [str(tmp_path / "model.joblib"), str(tmp_path / "results.npz")]
+    arguments = [str(tmp_path / "models.joblib"), str(tmp_path / "results.npz")]
     subprocess.run([sys.executable, "-W", "error", "-c", script, *arguments], check=True)
+    expected = [part for model in models for part in model.predict_uncertainty(X)]
     with np.load(tmp_path / "results.npz") as results:
-        for ours, theirs in zip(results.values(), model.predict_uncertainty(X), strict=True):
+        for ours, theirs in zip(results.values(), expected, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 

@@ -78,7 +78,7 @@ def _by_definition(plain, x):
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 @pytest.mark.parametrize("input_rate", [0.0, 0.2])
-@pytest.mark.parametrize("n_rows", [1, 96, 97, 150])
+@pytest.mark.parametrize("n_rows", [1, 150])
 def test_evaluation_is_the_definition(family, normalization, hidden, input_rate, n_rows):
     plain = _stack(hidden, normalization, family, input_rate).draw(7)
     x = _inputs(n_rows)
@@ -91,9 +91,9 @@ def test_evaluation_is_the_definition(family, normalization, hidden, input_rate,
     "family", [Bernoulli(), Gaussian(), Noiseless(), BayesByBackprop(log_sigma2=-2.0)], ids=str
 )
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("hidden", [*HIDDEN, (120, 3)], ids=str)
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 5, 4), (120, 3)], ids=str)
 @pytest.mark.parametrize("input_rate", [0.0, 0.2])
-@pytest.mark.parametrize("n_rows", [1, 96, 97])
+@pytest.mark.parametrize("n_rows", [1, 150])
 def test_members_on_rows_of_their_own(family, normalization, hidden, input_rate, n_rows):
     plain = _stack(hidden, normalization, family, input_rate).draw(7)
     x = _inputs(2 * n_rows, torch.float32).view(2, n_rows, 4)

@@ -18,7 +18,7 @@ def fitted(request, two_classes):
     model = quick(request.param, hidden_layer_sizes=(20,), dropout_rate=0.6, n_draws="auto")
     model.fit(X, target(request.param, y))
     rng = np.random.default_rng(0)
-    return model, rng.standard_normal((120, 5)) * rng.choice([0.3, 3.0, 30.0], size=(120, 1))
+    return model, rng.standard_normal((60, 5)) * rng.choice([0.3, 3.0, 30.0], size=(60, 1))
 
 
 def calls(model):

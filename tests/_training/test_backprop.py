@@ -43,9 +43,8 @@ def _stack(widths, activation, n_members, family, rate, normalization=None):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("hidden", [(), (6,), (6, 5), (6, 5, 4)])
-@pytest.mark.parametrize("n_members", [1, 3])
-@pytest.mark.parametrize("rate", [0.0, 0.4])
+@pytest.mark.parametrize("hidden", [(), (6,), (6, 5, 4)])
+@pytest.mark.parametrize(("n_members", "rate"), [(1, 0.4), (3, 0.4), (3, 0.0)])
 def test_the_gradient_is_autograds(family, activation, hidden, n_members, rate):
     stack = _stack((3, *hidden, 2), activation, n_members, family, rate)
     assert Backprop.supports(stack)

@@ -112,7 +112,7 @@ def test_a_row_of_zeros_has_a_gradient():
     assert linear.noise.grad.isfinite().all()
 
 
-def _posterior(n_rows, **parameters):
+def _posterior(n_rows, max_iter, **parameters):
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, (n_rows, 1))
     y = X[:, 0] + 0.5 * rng.standard_normal(n_rows)
@@ -123,7 +123,7 @@ def _posterior(n_rows, **parameters):
         learning_rate_init=0.002,
         beta_2=0.99,  # The noise variance falls at first, and the gradient with it.
         batch_size=n_rows,
-        max_iter=3000,
+        max_iter=max_iter,
         n_iter_no_change=np.inf,
         normalize_y=False,
         calibrate=False,
@@ -142,7 +142,7 @@ def test_the_posterior_of_a_linear_model_is_the_exact_one(n_rows):
     With ten seeds the variance was between .84 and 1.11 of it, and the mean within .02 of its
     standard deviations.
     """
-    X, y, model = _posterior(n_rows, prior_std=0.7)
+    X, y, model = _posterior(n_rows, 3000, prior_std=0.7)
     (linear,) = model.net_.module_.linears
     x, noise = X[:, 0], model.noise_std_**2
     precision = 1 / 0.7**2 + (x @ x) / noise
@@ -154,7 +154,7 @@ def test_the_posterior_of_a_linear_model_is_the_exact_one(n_rows):
 
 def test_a_narrow_prior_pulls_weights_to_zero():
     norms = [
-        abs(_posterior(20, prior_std=std)[2].net_.module_.linears[0].weight.item())
+        abs(_posterior(20, 1000, prior_std=std)[2].net_.module_.linears[0].weight.item())
         for std in (1.0, 0.05)
     ]
     assert norms[1] < 0.5 * norms[0]

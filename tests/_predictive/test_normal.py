@@ -8,7 +8,7 @@ from sklearn.datasets import load_diabetes
 from skdropout import DropoutMLPRegressor
 from skdropout._predictive.normal import normal_mixture_quantiles
 from tests import randomness
-from tests.reference import function_means
+from tests.reference import function_means, quick
 
 PROBABILITIES = np.array([1e-4, 0.05, 0.5, 0.9, 0.999])
 
@@ -96,7 +96,7 @@ def test_bad_confidence_levels(fitted, level):
 
 def test_intervals_need_uncertainty(fitted):
     _, X, y = fitted
-    plain = DropoutMLPRegressor(dropout=None, tol=1e-2, random_state=0).fit(X, y)
+    plain = quick(DropoutMLPRegressor, dropout=None).fit(X, y)
     with pytest.raises(ValueError, match="predict_interval: this model has no noise"):
         plain.predict_interval(X)
 
@@ -104,7 +104,7 @@ def test_intervals_need_uncertainty(fitted):
 def test_several_outputs(fitted):
     _, X, y = fitted
     both = np.column_stack([y, -2 * y])
-    model = DropoutMLPRegressor(tol=1e-2, random_state=0).fit(X, both)
+    model = quick(DropoutMLPRegressor).fit(X, both)
     assert model.predict_interval(X).shape == (len(X), 2, 2)
     assert model.predict_interval(X, [0.5, 0.9]).shape == (len(X), 2, 2, 2)
     assert model.predict_quantiles(X, [0.1, 0.5, 0.9]).shape == (len(X), 2, 3)
