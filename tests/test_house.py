@@ -210,7 +210,7 @@ FOREIGN = {
     # Where MKL's own number of threads is set.
     "_support/threads": {"_C"},
     # Adam's step without the wrappers, which take as long again.
-    "_training/epoch": {"torch.optim.adam"},
+    "_training/optimizer": {"torch.optim.adam"},
     # skorch has no public way to give a score to a callback of ours.
     "_training/callbacks": {"_scoring", "_record_score"},
     # skorch's pickles look for the device again.

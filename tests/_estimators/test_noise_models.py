@@ -4,11 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import logsumexp
 from scipy.stats import norm, poisson
 from sklearn.linear_model import PoissonRegressor
 
 from skdropout import DropoutMLPRegressor
+from skdropout._estimators.answering import functions_of
 from tests import randomness
 from tests.reference import NETWORKS, quick
 
@@ -104,7 +106,7 @@ def test_all_predictions_speak_of_one_distribution(fits, outputs, calibrate):
         n_draws=50,
         calibrate=calibrate,
     ).fit(x, y)
-    mixture = next(_mixtures(model, x[:4]))
+    mixture = _mixture(model, x[:4])
     means, stds = mixture.means, np.sqrt(mixture.variances)
     assert np.ptp(stds, axis=1).min() > 0
     target = y[:4].reshape(4, -1)
@@ -123,10 +125,10 @@ def test_all_predictions_speak_of_one_distribution(fits, outputs, calibrate):
     np.testing.assert_allclose(interval, quantiles[..., [1, 3]], rtol=1e-7)
 
 
-def _mixtures(model, X):
-    found = []
-    model._over_mixtures(X, None, lambda mixture: (found.append(mixture) or np.zeros(len(X)),))
-    return iter(found)
+def _mixture(model, X):
+    """What a fitted model predicts for few rows, as the object that its predictions ask."""
+    ((_, outputs),) = functions_of(model).over(torch.from_numpy(X))
+    return model._predictive(outputs)
 
 
 @pytest.mark.parametrize("calibrate", [False, True])
@@ -197,7 +199,7 @@ def test_the_predictive_distribution_of_counts(counts):
     """By the mixture of Poisson distributions written out."""
     X, y = counts
     model = quick(DropoutMLPRegressor, loss="poisson", dropout_rate=0.3, n_draws=40).fit(X, y)
-    (rates,) = (mixture.rates[..., 0] for mixture in _mixtures(model, X))
+    rates = _mixture(model, X).rates[..., 0]
     np.testing.assert_allclose(model.predict(X), rates.mean(0))
     got = model.predict_uncertainty(X)
     np.testing.assert_allclose(got.epistemic, rates.var(0))

@@ -33,6 +33,7 @@ from skorch.callbacks import GradientNormClipping
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout._estimators import fitting
 from skdropout._training.jobs import TrainedStack
 from skdropout._training.net import DropoutNet
 from skdropout.decision import TunedReferralClassifierCV
@@ -331,13 +332,13 @@ def test_a_pipeline_fits_its_first_steps_once_for_each_of_their_settings(two_cla
 def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
     two_classes, monkeypatch, in_pipeline
 ):
-    calls, check = [], DropoutMLPClassifier._validate_xy
+    calls, check = [], DropoutMLPClassifier._check_xy
 
     def counting(network, X, y, reset):
         calls.append(len(X))
         return check(network, X, y, reset)
 
-    monkeypatch.setattr(DropoutMLPClassifier, "_validate_xy", counting)
+    monkeypatch.setattr(DropoutMLPClassifier, "_check_xy", counting)
     estimator, prefix = quick(DropoutMLPClassifier), ""
     if in_pipeline:
         estimator, prefix = Pipeline([("scale", StandardScaler()), ("net", estimator)]), "net__"
@@ -351,13 +352,13 @@ def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
 
 
 def test_rows_are_split_for_early_stopping_once_for_all_candidates(two_classes, monkeypatch):
-    calls, split = [], DropoutMLPClassifier._split
+    calls, split = [], fitting._split
 
-    def counting(network, rows, seed):
-        calls.append(seed)
-        return split(network, rows, seed)
+    def counting(*args):
+        calls.append(args)
+        return split(*args)
 
-    monkeypatch.setattr(DropoutMLPClassifier, "_split", counting)
+    monkeypatch.setattr(fitting, "_split", counting)
     network = quick(DropoutMLPClassifier, early_stopping=True)
     grid = {"dropout_rate": RATES, "validation_fraction": [0.1, 0.3], "random_state": [0, 1]}
     ours = BatchedGridSearchCV(network, grid, cv=3, refit=False).fit(*two_classes)
