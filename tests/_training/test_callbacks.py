@@ -13,6 +13,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from skorch import callbacks as skorch
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.utils import freeze_parameter
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
@@ -291,3 +292,84 @@ def test_a_model_without_its_logger_is_pickled(two_classes):
     again = pickle.loads(pickle.dumps(model.set_params(callbacks=None))).partial_fit(*two_classes)
     assert again.n_iter_ == 8
     assert not link.told
+
+
+# ---- what they are told, and what they change ----------------------------------------------------
+
+
+class Counting(Callback):
+    """Counts the calls of a hook; the counts outlive the copy that `fit` makes."""
+
+    calls: dict = {}
+
+    def on_train_begin(self, net, **kwargs):
+        Counting.calls = dict.fromkeys(("begin", "end", "gradient", "epoch"), 0)
+        Counting.losses = []
+
+    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
+        Counting.calls["begin"] += 1
+
+    def on_batch_end(self, net, batch=None, training=None, loss=None, y_pred=None, **kwargs):
+        Counting.calls["end"] += 1
+        Counting.losses.append(loss.item() * len(y_pred[0]))
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        assert all(values.grad is not None for _, values in named_parameters)
+        Counting.calls["gradient"] += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        Counting.calls["epoch"] += 1
+
+
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_batch_hooks_are_called_for_each_batch(two_classes, normalization):
+    X, y = two_classes
+    model = quick(
+        DropoutMLPClassifier,
+        batch_size=50,
+        alpha=0.0,
+        normalization=normalization,
+        callbacks=[Counting()],
+    )
+    model.fit(X, y)
+    assert Counting.calls == {"begin": 21, "end": 21, "gradient": 21, "epoch": 7}
+    epochs = np.array(Counting.losses).reshape(7, 3).sum(1) / len(X)
+    np.testing.assert_allclose(epochs, model.loss_curve_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalization", [None, "layer"])
+def test_a_listening_callback_changes_nothing(two_classes, normalization):
+    X, y = two_classes
+    silent, heard = (
+        quick(DropoutMLPClassifier, normalization=normalization, callbacks=callbacks).fit(X, y)
+        for callbacks in (None, [Counting()])
+    )
+    np.testing.assert_array_equal(silent.predict_proba(X), heard.predict_proba(X))
+
+
+def test_skorchs_learning_rate_scheduler(two_classes):
+    X, y = two_classes
+    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+    model = quick(DropoutMLPClassifier, callbacks=[schedule]).fit(X, y)
+    rate = model.net_.optimizer_.param_groups[0]["lr"]
+    assert rate == pytest.approx(0.001 * 0.5**7, rel=1e-6) or rate == pytest.approx(
+        0.001 * 0.5**6, rel=1e-6
+    )
+
+
+def test_skorchs_early_stopping_on_the_training_loss(two_classes):
+    X, y = two_classes
+    stop = EarlyStopping(
+        "train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None
+    )
+    model = DropoutMLPClassifier((8,), callbacks=[stop], random_state=0)
+    model.fit(X, y)
+    assert model.n_iter_ == 3
+
+
+def test_fit_does_not_change_the_callbacks_it_was_given(two_classes):
+    X, y = two_classes
+    callback = GradientNormClipping(1.0)
+    before = dict(vars(callback))
+    quick(DropoutMLPClassifier, callbacks=[callback]).fit(X, y)
+    assert vars(callback) == before

@@ -19,11 +19,9 @@ from skdropout._training.run import TrainingRun
 from skdropout.families import (
     BayesByBackprop,
     Concrete,
-    NoiseSource,
     Variational,
     VariationalGaussian,
 )
-from skdropout.families._noise import BlockNoise
 from tests.reference import NETWORKS, fitting_of, quick, target
 
 # Products of a stack and of a single matrix round differently: in float64 in the sixteenth digit.
@@ -413,29 +411,6 @@ def test_who_has_left_costs_nothing_more(two_classes, monkeypatch):
     n_batches = -(-108 // 32)
     assert sum(seen) == n_batches * sum(len(net.history) for net in nets)
     assert min(seen) < len(models)
-
-
-def test_streams_of_one_member_each_are_not_copied():
-    source = NoiseSource([7, 3, 5], torch.device("cpu"))
-    streams = source.stream_normal(4)
-    assert source.per_member(streams) is streams
-    for seed, own in zip([7, 3, 5], streams, strict=True):
-        alone = NoiseSource([seed], torch.device("cpu")).normal(4)
-        torch.testing.assert_close(own, alone[0], rtol=0, atol=0)
-    few = source.select([0, 2])
-    ahead = few.normal(4)
-    assert few.per_member(ahead) is ahead
-
-
-def test_noise_in_parts_is_the_noise_of_the_block():
-    whole, parted = (NoiseSource([0, 1, 0], torch.device("cpu")) for _ in range(2))
-    expected = [whole.bits(10, 3), whole.normal(10, 2)]
-    noise, parts = BlockNoise(parted, 10), []
-    for size in (4, 4, 2):
-        parts.append((noise.bits(size, 3), noise.normal(size, 2)))
-        noise.advance(size)
-    for ours, theirs in zip(zip(*parts, strict=True), expected, strict=True):
-        assert torch.equal(torch.cat(ours, 1), theirs)
 
 
 @pytest.mark.usefixtures("in_float64")

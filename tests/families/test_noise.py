@@ -94,3 +94,26 @@ def test_a_copy_goes_on_apart():
     expected = other.bits(100)
     assert torch.equal(source.bits(100), expected)
     assert not torch.equal(source.bits(100), expected)
+
+
+def test_streams_of_one_member_each_are_not_copied():
+    source = NoiseSource([7, 3, 5], CPU)
+    streams = source.stream_normal(4)
+    assert source.per_member(streams) is streams
+    for seed, own in zip([7, 3, 5], streams, strict=True):
+        alone = NoiseSource([seed], CPU).normal(4)
+        torch.testing.assert_close(own, alone[0], rtol=0, atol=0)
+    few = source.select([0, 2])
+    ahead = few.normal(4)
+    assert few.per_member(ahead) is ahead
+
+
+def test_noise_in_parts_is_the_noise_of_the_block():
+    whole, parted = (NoiseSource([0, 1, 0], CPU) for _ in range(2))
+    expected = [whole.bits(10, 3), whole.normal(10, 2)]
+    noise, parts = BlockNoise(parted, 10), []
+    for size in (4, 4, 2):
+        parts.append((noise.bits(size, 3), noise.normal(size, 2)))
+        noise.advance(size)
+    for ours, theirs in zip(zip(*parts, strict=True), expected, strict=True):
+        assert torch.equal(torch.cat(ours, 1), theirs)

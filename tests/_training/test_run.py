@@ -1,3 +1,5 @@
+"""A training as a whole: against a plain loop, and what its parameters promise."""
+
 import warnings
 
 import numpy as np
@@ -5,10 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._training.parameters import FlatParameters
 from tests.reference import ESTIMATORS, quick, stack_twin, target
 
 
@@ -256,22 +257,6 @@ def test_members_differ(two_classes):
         assert not torch.equal(values[0], values[1])
 
 
-def test_the_parameters_are_views_of_one_vector(two_classes):
-    X, y = two_classes
-    stack = quick(DropoutMLPClassifier, normalization="layer").fit(X, y).net_.module_
-    before = [values.detach().clone() for values in stack.parameters()]
-    flat = FlatParameters(stack)
-    assert all(torch.equal(*pair) for pair in zip(before, stack.parameters(), strict=True))
-    with torch.no_grad():
-        flat.values += 1
-    flat.gradient.fill_(7)
-    for values, old in zip(stack.parameters(), before, strict=True):
-        assert torch.equal(values.detach(), old + 1)
-        assert (values.grad == 7).all()
-    weights = torch.cat([linear.weight.detach().flatten() for linear in stack.linears])
-    assert torch.equal(flat.penalized, weights)
-
-
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 def test_the_penalty_shrinks_the_weights(two_classes, normalization, noisy):
@@ -337,100 +322,6 @@ def test_the_adaptive_learning_rate_is_divided_by_five(two_classes):
     assert rate < 1e-6
 
 
-# ---- skorch callbacks ------------------------------------------------------------------------
-
-
-class Counting(Callback):
-    """Counts the calls of a hook; the counts outlive the copy that `fit` makes."""
-
-    calls: dict = {}
-
-    def on_train_begin(self, net, **kwargs):
-        Counting.calls = dict.fromkeys(("begin", "end", "gradient", "epoch"), 0)
-        Counting.losses = []
-
-    def on_batch_begin(self, net, batch=None, training=None, **kwargs):
-        Counting.calls["begin"] += 1
-
-    def on_batch_end(self, net, batch=None, training=None, loss=None, y_pred=None, **kwargs):
-        Counting.calls["end"] += 1
-        Counting.losses.append(loss.item() * len(y_pred[0]))
-
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        assert all(values.grad is not None for _, values in named_parameters)
-        Counting.calls["gradient"] += 1
-
-    def on_epoch_end(self, net, **kwargs):
-        Counting.calls["epoch"] += 1
-
-
-@pytest.mark.parametrize("normalization", [None, "layer"])
-def test_batch_hooks_are_called_for_each_batch(two_classes, normalization):
-    X, y = two_classes
-    model = quick(
-        DropoutMLPClassifier,
-        batch_size=50,
-        alpha=0.0,
-        normalization=normalization,
-        callbacks=[Counting()],
-    )
-    model.fit(X, y)
-    assert Counting.calls == {"begin": 21, "end": 21, "gradient": 21, "epoch": 7}
-    epochs = np.array(Counting.losses).reshape(7, 3).sum(1) / len(X)
-    np.testing.assert_allclose(epochs, model.loss_curve_, rtol=1e-5)
-
-
-@pytest.mark.parametrize("normalization", [None, "layer"])
-def test_a_listening_callback_changes_nothing(two_classes, normalization):
-    X, y = two_classes
-    silent, heard = (
-        quick(DropoutMLPClassifier, normalization=normalization, callbacks=callbacks).fit(X, y)
-        for callbacks in (None, [Counting()])
-    )
-    np.testing.assert_array_equal(silent.predict_proba(X), heard.predict_proba(X))
-
-
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_step_is_the_optimizers(two_classes, solver):
-    """Adam's step is called without torch's wrappers, unless somebody has replaced the method."""
-
-    class Counting(Callback):
-        def on_train_begin(self, net, **kwargs):
-            step, self.n_steps = net.optimizer_.step, 0
-
-            def counting():
-                self.n_steps += 1
-                return step()
-
-            net.optimizer_.step = counting
-
-    direct, wrapped = (
-        quick(DropoutMLPClassifier, solver=solver, batch_size=30, callbacks=callbacks).fit(
-            *two_classes
-        )
-        for callbacks in (None, [("counting", Counting())])
-    )
-    assert dict(wrapped.net_.callbacks_)["counting"].n_steps == 4 * wrapped.n_iter_
-    for ours, theirs in zip(
-        direct.net_.module_.parameters(), wrapped.net_.module_.parameters(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
-    step, expected = (
-        next(iter(model.net_.optimizer_.state.values())).get("step") for model in (direct, wrapped)
-    )
-    assert step == expected
-
-
-def test_skorchs_learning_rate_scheduler(two_classes):
-    X, y = two_classes
-    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
-    model = quick(DropoutMLPClassifier, callbacks=[schedule]).fit(X, y)
-    rate = model.net_.optimizer_.param_groups[0]["lr"]
-    assert rate == pytest.approx(0.001 * 0.5**7, rel=1e-6) or rate == pytest.approx(
-        0.001 * 0.5**6, rel=1e-6
-    )
-
-
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_skorchs_gradient_clipping(two_classes, normalization):
     X, y = two_classes
@@ -455,21 +346,3 @@ def test_skorchs_gradient_clipping(two_classes, normalization):
 
 def _first_linear(model):
     return 0 if model.input_dropout_rate == 0 else 1
-
-
-def test_skorchs_early_stopping_on_the_training_loss(two_classes):
-    X, y = two_classes
-    stop = EarlyStopping(
-        "train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None
-    )
-    model = DropoutMLPClassifier((8,), callbacks=[stop], random_state=0)
-    model.fit(X, y)
-    assert model.n_iter_ == 3
-
-
-def test_fit_does_not_change_the_callbacks_it_was_given(two_classes):
-    X, y = two_classes
-    callback = GradientNormClipping(1.0)
-    before = dict(vars(callback))
-    quick(DropoutMLPClassifier, callbacks=[callback]).fit(X, y)
-    assert vars(callback) == before

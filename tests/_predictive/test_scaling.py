@@ -1,0 +1,71 @@
+"""The factor, the temperature and the folds that calibrate, each against its definition."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.metrics import log_loss
+
+from skdropout._predictive.normal import NormalMixture
+from skdropout._predictive.scaling import folds, scale_of_std, temperature_of_logits
+
+
+def test_the_scale_of_one_normal_distribution_is_a_quantile():
+    """For a single normal distribution: the 90 % quantile of the rows' distances in intervals."""
+    rng = np.random.default_rng(0)
+    y, means = rng.standard_normal((50, 2)) * [3.0, 0.2], np.zeros((1, 50, 2))
+    stds = rng.uniform(0.5, 2, (1, 50, 2))
+    got = scale_of_std([NormalMixture(means, stds**2)], [y], [np.ones(50)])
+    distances = np.sort(np.abs(y / stds[0]), axis=0) / norm.ppf(0.95)
+    np.testing.assert_allclose(got, distances[44], rtol=2e-4)
+    weight = np.repeat([1.0, 0.0], 25)
+    got = scale_of_std([NormalMixture(means, stds**2)], [y], [weight])
+    distances = np.sort(np.abs(y / stds[0])[:25], axis=0) / norm.ppf(0.95)
+    np.testing.assert_allclose(got, distances[22], rtol=2e-4)
+
+
+def test_the_scale_of_a_mixture_makes_its_intervals_hold_their_share():
+    rng = np.random.default_rng(0)
+    means, noise = rng.standard_normal((20, 300, 1)), rng.uniform(0.1, 0.5, (20, 300, 1))
+    y = 2 * rng.standard_cauchy((300, 1))
+    parts = [slice(0, 100), slice(100, 300)]
+    mixtures = [NormalMixture(means[:, part], noise[:, part]) for part in parts]
+    scale = scale_of_std(mixtures, [y[part] for part in parts], [np.ones(100), np.ones(200)])
+    lower, upper = np.moveaxis(
+        NormalMixture(means, noise).scaled(scale).quantiles(np.array([0.05, 0.95])), -1, 0
+    )
+    assert ((y >= lower) & (y <= upper)).sum() == 270
+
+
+def test_the_temperature_has_a_gradient_of_zero():
+    rng = np.random.default_rng(0)
+    logits = 4 * rng.standard_normal((1, 400, 3))
+    y = np.array([rng.choice(3, p=p / p.sum()) for p in np.exp(logits[0] / 2.5)])
+    got = temperature_of_logits([logits], [y], [np.ones(400)])
+
+    def slope(temperature, step=1e-4):
+        losses = [
+            log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            for t in (temperature - step, temperature + step)
+        ]
+        return losses[1] - losses[0]
+
+    assert got == pytest.approx(brentq(slope, 0.5, 10), rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_folds"),
+    [(9, 0), (10, 5), (17, 8), (20, 10), (499, 10), (500, 5), (1000, 5), (2500, 2), (9000, 1)],
+)
+def test_a_large_table_needs_few_folds_and_a_small_one_many(n_rows, n_folds):
+    parts = folds(n_rows, np.random.RandomState(0), None)
+    assert len(parts) == n_folds
+    assert all(len(part) == n_rows // max(n_folds, 5) for part in parts)
+    joined = np.concatenate([*parts, np.empty(0, dtype=int)])
+    assert len(np.unique(joined)) == len(joined)
+
+
+def test_classes_are_spread_evenly_over_the_folds():
+    y = np.repeat([0, 1], [90, 10])
+    for part in folds(100, np.random.RandomState(0), y):
+        assert y[part].sum() == 1
