@@ -94,7 +94,7 @@ class Calendar(View):
             "_month": local.astype("M8[M]").astype(np.int64) % 12 + 1,
             # 1970 began on a Thursday; Monday is 0, as in pandas.
             "_weekday": (days.astype(np.int64) + 3) % 7,
-            "_hour": (local - days) // np.timedelta64(1, "h"),
+            "_hour": np.floor((local - days) / np.timedelta64(1, "h")),
         }
         return {
             "_days": (instants - np.datetime64(0, "us")) / np.timedelta64(1, "D"),
@@ -226,7 +226,11 @@ def _view_and_parts(
     if declared or _is_category(cells, settings):
         labels = _levels(cells.values, cells.missing, settings, cells.kind == BOOLEANS)
         return Itself(), [("", labels)]
-    views: dict[str, Any] = {DURATIONS: Seconds(), DATES: Calendar(None), ZONED: Calendar(cells.zone)}
+    views: dict[str, Any] = {
+        DURATIONS: Seconds(),
+        DATES: Calendar(None),
+        ZONED: Calendar(cells.zone),
+    }
     view: View = views.get(cells.kind, Itself())
     if settings.encoding is None and cells.kind in views:
         cells.refuse(
@@ -258,9 +262,9 @@ def _is_category(cells: Cells, settings: Settings) -> bool:
         cells.refuse(
             f"holds {len(present)} texts, of which {n_different} differ, so it is no category. "
             "Drop it if it is a key. Make numbers of sentences before, with TfidfVectorizer or "
-            "skrub's StringEncoder and TextEncoder, and of numbers that were read as text with "
-            "pandas.to_numeric(column, errors='coerce'). If it is a category all the same, name "
-            "it in categorical_features or make it of dtype 'category'"
+            "skrub's StringEncoder and TextEncoder. Numbers and dates that were read as text are "
+            "for pandas.to_numeric(column, errors='coerce') and pandas.to_datetime. If it is a "
+            "category all the same, name it in categorical_features or make it of dtype 'category'"
         )
     return True
 

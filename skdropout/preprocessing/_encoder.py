@@ -18,8 +18,8 @@ from .._support.sklearn import (
     check_feature_names_in,
     get_column_indices,
 )
-from ._cells import BOOLEANS, NUMBERS, Cells, checked_table, read
-from ._columns import EncodedColumn, Settings, encoded_column
+from ._cells import NUMBERS, Cells, checked_table, read
+from ._columns import Settings, encoded_column
 from ._parts import Entries
 
 
@@ -253,18 +253,24 @@ default="from_dtype"
     def _dtype_of(self, cells: Sequence[Cells]) -> np.dtype:
         numbers = {column.dtype for column in cells if column.kind == NUMBERS}
         single = np.dtype(np.float32)
-        chosen = (single if numbers == {single} else np.float64) if self.dtype is None else self.dtype
+        chosen = (
+            (single if numbers == {single} else np.float64) if self.dtype is None else self.dtype
+        )
         return np.dtype(chosen)
 
     def _entries(self, cells: Sequence[Cells], dtype: np.dtype) -> Entries:
         """Entries of all columns, equally many in each row."""
-        first, columns, values = 0, [], []
+        parts = [part for column in self._columns for _, part in column.parts]
+        shape = len(cells[0].values), sum(part.n_entries for part in parts)
+        columns, values = np.empty(shape, np.int32), np.empty(shape, dtype)
+        first = at = 0
         for column, of in zip(self._columns, cells, strict=True):
             for part, entries in column.encode(of, dtype):
-                columns.append(entries.columns + np.int32(first))
-                values.append(entries.values.astype(dtype))
-                first += part.width
-        return Entries(np.concatenate(columns, axis=1), np.concatenate(values, axis=1))
+                here = slice(at, at + part.n_entries)
+                columns[:, here] = entries.columns + first
+                values[:, here] = entries.values
+                first, at = first + part.width, here.stop
+        return Entries(columns, values)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

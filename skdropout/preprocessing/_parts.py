@@ -32,7 +32,15 @@ class Entries(NamedTuple):
 
 
 class Part(ABC):
-    """Some output columns that one input column is responsible for."""
+    """Some output columns that one input column is responsible for.
+
+    Attributes
+    ----------
+    n_entries : int
+        Entries of each row.
+    """
+
+    n_entries = 1
 
     @property
     @abstractmethod
@@ -162,6 +170,7 @@ class Hats(Part):
     scale: Scale
     knots: np.ndarray
     gaps_are_central: bool
+    n_entries = 2
 
     @property
     def width(self) -> int:
