@@ -262,7 +262,7 @@ def _is_category(cells: Cells, settings: Settings) -> bool:
         cells.refuse(
             f"holds {len(present)} texts, of which {n_different} differ, so it is no category. "
             "Drop it if it is a key. Make numbers of sentences before, with TfidfVectorizer or "
-            "skrub's StringEncoder and TextEncoder. Numbers and dates that were read as text are "
+            "skrub's StringEncoder. Numbers and dates that were read as text are "
             "for pandas.to_numeric(column, errors='coerce') and pandas.to_datetime. If it is a "
             "category all the same, name it in categorical_features or make it of dtype 'category'"
         )

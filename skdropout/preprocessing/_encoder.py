@@ -95,7 +95,7 @@ default="from_dtype"
     >>> X = pd.DataFrame({"age": [22, 38, None, 35], "sex": ["male", "female", "female", "male"]})
     >>> encoder = TableEncoder("scale", min_frequency=None, sparse_output=False)
     >>> encoder.fit_transform(X).round(2)
-    array([[-1.34,  0.  ,  0.  ,  1.  ],
+    array([[-1.43,  0.  ,  0.  ,  1.  ],
            [ 0.37,  0.  ,  1.  ,  0.  ],
            [ 0.  ,  1.  ,  1.  ,  0.  ],
            [ 0.  ,  0.  ,  0.  ,  1.  ]])
