@@ -69,7 +69,15 @@ def test_examples_in_docstrings(name):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/index.md", "docs/families.md", "docs/search.md", "docs/wrappers.md"]
+    "page",
+    [
+        "README.md",
+        "docs/index.md",
+        "docs/families.md",
+        "docs/search.md",
+        "docs/tables.md",
+        "docs/wrappers.md",
+    ],
 )
 def test_python_blocks_of_a_page_run_in_order(page):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M)
