@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from . import decision, displays, families, metrics, model_selection
+from . import decision, displays, families, metrics, model_selection, preprocessing
 from ._estimators.classifier import DropoutMLPClassifier
 from ._estimators.regressor import DropoutMLPRegressor
 from ._predictive.uncertainty import Uncertainty
@@ -22,4 +22,5 @@ __all__ = [
     "predict_interval",
     "predict_quantiles",
     "predict_uncertainty",
+    "preprocessing",
 ]
