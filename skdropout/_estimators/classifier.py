@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from .._inference.classes import MEASURES
 from .._inference.functions import reduce
@@ -245,6 +244,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     def _auto_batch_size(n_rows: int) -> int:
         return min(200, n_rows)
 
+    _numeric_target = False
+
     # ---- fit -----------------------------------------------------------------------------
 
     def partial_fit(
@@ -284,10 +285,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
             )
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], reset=reset, multi_output=True
-        )
+    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(
                 f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
@@ -295,7 +293,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
             )
         y = one_column(y)
         check_classification_targets(y)
-        return X, y
+        return y
 
     def _total_weight(
         self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 
 from .._inference.functions import reduce
 from .._likelihoods.normal import SMALLEST_VARIANCE
@@ -284,6 +283,8 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         "normalize_y": ["boolean"],
     }
 
+    _numeric_target = True
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -322,16 +323,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         """
         return self._partial_fit(X, y, sample_weight, None)
 
-    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            reset=reset,
-            multi_output=True,
-            y_numeric=True,
-        )
+    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = one_column(y)
         if not reset and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
@@ -344,7 +336,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 f"{type(self).__name__}: loss='poisson' needs y that is zero or positive, got "
                 f"{y.min():.6g}"
             )
-        return X, y
+        return y
 
     def _total_weight(
         self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool
