@@ -101,7 +101,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Inputs: a dense array, a list or a DataFrame. Scale them first, as for any network.
+            A DataFrame, a dense array or a list. Scale numbers first, as for any network, or let
+            `input_encoding` do it; it also takes categories, dates and missing values.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels of any type, or real targets.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -62,6 +62,16 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
+    input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
+        What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
+        median, divided by the interquartile range and clipped smoothly, missing values and
+        categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
+        of numbers. "auto" takes numbers without gaps as they come and everything else as "scale"
+        does. None takes all columns as they come. See `skdropout.preprocessing.TableEncoder`.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
+default="from_dtype"
+        Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
+        booleans; or a mask, indices or names.
     normalization : {"batch", "layer"} or None, default=None
         Normalization of each hidden layer, in the order linear map, normalization, activation,
         dropout. The statistics of "batch" stand still at prediction.

@@ -7,16 +7,13 @@ from typing import Any
 import narwhals.stable.v2 as nw
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_consistent_length
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
-from .._support.sklearn import check_y, num_samples, safe_indexing
+from .._support.sklearn import check_y, safe_indexing
 from ..preprocessing import TableEncoder
 from .parameters import Parameters
 
-# From so many rows on "auto" encodes numbers piecewise: on fewer a network learns the steps of its
-# knots by heart (docs/tables.md).
-_MANY_ROWS = 1000
 _DTYPES = [np.float64, np.float32]
 
 
@@ -24,7 +21,7 @@ def checked_rows(estimator: Any, X: Any) -> np.ndarray:
     """Rows for a fitted estimator, as the numbers that its network takes."""
     if estimator._encoder is None:
         return validate_data(estimator, X, dtype=_DTYPES, reset=False)
-    validate_data(estimator, X, reset=False, skip_check_array=True)
+    _check_columns(estimator, X, reset=False)
     return estimator._encoder.transform(X)
 
 
@@ -58,8 +55,10 @@ def checked_table(
         options = {"dtype": _DTYPES, "multi_output": True, "y_numeric": numeric}
         return validate_data(estimator, X, y, reset=reset, **options)
     if y is None:
-        raise ValueError(f"{type(estimator).__name__} requires y to be passed, but y is None")
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    _check_columns(estimator, X, reset)
     y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
     check_consistent_length(X, y)
     if reset:
@@ -68,13 +67,20 @@ def checked_table(
     return encoder.transform(X), y
 
 
+def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
+    """Names and number of the columns, which the encoder does not ask for in our name."""
+    if getattr(X, "ndim", 2) == 1:
+        check_array(X, dtype=None)  # Raises, with what to do about it.
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
 def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
     """What encodes a table, not yet fitted; None where its columns go as they come."""
     encoding = given.input_encoding
     if encoding == "auto":
         if isinstance(given.categorical_features, str | None) and _plain_numbers(X):
             return None
-        encoding = "piecewise" if num_samples(X) >= _MANY_ROWS else "scale"
+        encoding = "scale"
     if encoding is None:
         return None
     return TableEncoder(
