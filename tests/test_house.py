@@ -195,11 +195,14 @@ FOREIGN = {
     # scikit-learn checks parameters and rows with them; the rest of the package asks this file.
     "_support/sklearn": {
         "sklearn.model_selection._search",
+        "sklearn.utils._indexing",
         "sklearn.utils._param_validation",
         "sklearn.utils._safe_indexing",
         "sklearn.utils.metaestimators._safe_split",
+        "sklearn.utils.validation._check_feature_names_in",
         "sklearn.utils.validation._check_method_params",
         "sklearn.utils.validation._check_sample_weight",
+        "sklearn.utils.validation._check_y",
         "sklearn.utils.validation._num_samples",
         "_validate_params",
     },

@@ -6,13 +6,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._inference.functions import Functions, reduce
@@ -28,6 +29,7 @@ from .._training.net import DropoutNet, NonFiniteLossError
 from .answering import check_error, functions_of
 from .calibration import calibrated, train_folds
 from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
+from .inputs import checked_rows, checked_table
 from .parameters import Parameters
 from .recipe import check_statistics, make_job
 from .report import complaints, divergence, fitted_attributes, sparsity
@@ -47,12 +49,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     """
 
     net_: DropoutNet
+    _encoder: Any
+    _numeric_target: ClassVar[bool]
     calibration_: dict[str, Any] | None
     _target: Any
 
     @abstractmethod
-    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Checked arrays of equal length. With `reset` the columns are new to the estimator."""
+    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
+        """Targets, of which scikit-learn has checked all that it can. `reset`: they are new."""
 
     @abstractmethod
     def _total_weight(
@@ -97,7 +101,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Inputs: a dense array, a list or a DataFrame. Scale them first, as for any network.
+            A DataFrame, a dense array or a list. Scale numbers first, as for any network, or let
+            `input_encoding` do it; it also takes categories, dates and missing values.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels of any type, or real targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -325,7 +330,31 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
 
     def _check_x(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return checked_rows(self, X)
+
+    def _check_xy(
+        self, X: Any, y: Any, reset: bool, counts: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Checked arrays of equal length.
+
+        Parameters
+        ----------
+        X, y
+            As the user gave them.
+        reset : bool
+            Whether the columns are new to the estimator.
+        counts : ndarray of bool of shape (n_samples,) or None
+            Rows that have a weight.
+        """
+        x, y = checked_table(self, X, y, reset, counts, self._numeric_target)
+        return x, self._checked_target(y, reset)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.input_encoding is not None
+        tags.input_tags.categorical = self.input_encoding is not None
+        tags.target_tags.multi_output = self._numeric_target
+        return tags
 
     @abstractmethod
     def _scored_target(self, y: np.ndarray) -> np.ndarray:

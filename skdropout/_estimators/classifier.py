@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from .._inference.classes import MEASURES
 from .._inference.functions import reduce
@@ -63,6 +62,16 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
+    input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
+        What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
+        median, divided by the interquartile range and clipped smoothly, missing values and
+        categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
+        of numbers. "auto" takes numbers without gaps as they come and everything else as "scale"
+        does. None takes all columns as they come. See `skdropout.preprocessing.TableEncoder`.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
+default="from_dtype"
+        Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
+        booleans; or a mask, indices or names.
     normalization : {"batch", "layer"} or None, default=None
         Normalization of each hidden layer, in the order linear map, normalization, activation,
         dropout. The statistics of "batch" stand still at prediction.
@@ -245,6 +254,8 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     def _auto_batch_size(n_rows: int) -> int:
         return min(200, n_rows)
 
+    _numeric_target = False
+
     # ---- fit -----------------------------------------------------------------------------
 
     def partial_fit(
@@ -284,10 +295,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
             )
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], reset=reset, multi_output=True
-        )
+    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(
                 f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
@@ -295,7 +303,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
             )
         y = one_column(y)
         check_classification_targets(y)
-        return X, y
+        return y
 
     def _total_weight(
         self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .base import DropoutMLP
 
 
-COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_")
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "_encoder")
 """Fitted attributes that say what the columns are."""
 
 
@@ -123,8 +123,10 @@ def describe(
         If something is wrong with them.
     """
     name, probe = type(estimator).__name__, copy.copy(estimator)
-    X, y = probe._check_xy(X, y, reset=not again)
-    weight = estimator._total_weight(y, _checked_weight(sample_weight, X), classes, again)
+    given = _checked_weight(sample_weight, X)
+    counts = None if given is None else given > 0
+    X, y = probe._check_xy(X, y, not again, counts)
+    weight = estimator._total_weight(y, given, classes, again)
     used = np.ones(len(y), dtype=bool) if weight is None else weight > 0
     if not used.any():
         raise ValueError(f"{name}: every row has a sample_weight of zero")
@@ -184,6 +186,7 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
         For a parameter out of range.
     """
     validate_parameters(estimator)
+    _check_input_dropout(estimator, described)
     seed, rows, target = new_seed(estimator.random_state), described.rows, described.target
     if validation is None and estimator.early_stopping:
         share = estimator.validation_fraction
@@ -194,6 +197,16 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
     likelihood = target.likelihood(estimator.n_members)
     job = make_job(estimator, likelihood, rows, validation, seed)
     return Fitting(described, job, _fold_jobs(estimator, target, job), len(rows))
+
+
+def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
+    if estimator.input_dropout_rate and described.inputs["_encoder"] is not None:
+        raise ValueError(
+            f"{type(estimator).__name__}: input_dropout_rate={estimator.input_dropout_rate} needs "
+            "columns that go as they come (numbers without gaps, or input_encoding=None): an "
+            "encoded column has several inputs, which would be dropped one by one; use "
+            "input_dropout_rate=0"
+        )
 
 
 def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Job, np.ndarray]]:

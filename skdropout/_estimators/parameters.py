@@ -32,6 +32,8 @@ class Parameters:
     n_draws: int | str = 100
     inference: str = "draws"
     n_members: int = 1
+    input_encoding: str | None = "auto"
+    categorical_features: Any = "from_dtype"
     normalization: str | None = None
     solver: str = "adam"
     alpha: float = 0.0001
@@ -68,6 +70,8 @@ class Parameters:
         "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "inference": [StrOptions({"draws", "moments"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
+        "input_encoding": [StrOptions({"auto", "scale", "piecewise"}), None],
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],
         "alpha": [Interval(Real, 0, None, closed="left")],

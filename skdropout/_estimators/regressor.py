@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 
 from .._inference.functions import reduce
 from .._likelihoods.normal import SMALLEST_VARIANCE
@@ -68,6 +66,16 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     n_members : int, default=1
         Networks that are trained side by side from different starts, a deep ensemble. A
         prediction averages over the draws of all of them.
+    input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
+        What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
+        median, divided by the interquartile range and clipped smoothly, missing values and
+        categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
+        of numbers. "auto" takes numbers without gaps as they come and everything else as "scale"
+        does. None takes all columns as they come. See `skdropout.preprocessing.TableEncoder`.
+    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
+default="from_dtype"
+        Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
+        booleans; or a mask, indices or names.
     normalization : {"batch", "layer"} or None, default=None
         Normalization of each hidden layer, in the order linear map, normalization, activation,
         dropout. The statistics of "batch" stand still at prediction.
@@ -284,10 +292,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         "normalize_y": ["boolean"],
     }
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
+    _numeric_target = True
 
     @staticmethod
     def _auto_batch_size(n_rows: int) -> int:
@@ -322,16 +327,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         """
         return self._partial_fit(X, y, sample_weight, None)
 
-    def _check_xy(self, X: Any, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            reset=reset,
-            multi_output=True,
-            y_numeric=True,
-        )
+    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = one_column(y)
         if not reset and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
@@ -344,7 +340,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
                 f"{type(self).__name__}: loss='poisson' needs y that is zero or positive, got "
                 f"{y.min():.6g}"
             )
-        return X, y
+        return y
 
     def _total_weight(
         self, y: np.ndarray, weight: np.ndarray | None, classes: Any, again: bool

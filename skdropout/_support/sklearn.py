@@ -18,6 +18,7 @@ from sklearn.utils.metaestimators import _safe_split as safe_split
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_method_params as check_method_params
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_y as check_y
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "check_feature_names_in",
     "check_method_params",
     "check_sample_weight",
+    "check_y",
     "get_column_indices",
     "num_samples",
     "safe_indexing",

@@ -18,7 +18,7 @@ from .._training.jobs import Job
 from .._training.rows import Rows
 
 # Of the network's parameters those that do not change how data are checked and encoded.
-_NEUTRAL = {field.name for field in fields(Parameters)}
+_NEUTRAL = {field.name for field in fields(Parameters)} - {"input_encoding", "categorical_features"}
 
 
 class Data(NamedTuple):

@@ -1,0 +1,105 @@
+"""What the columns of X are, and how they become numbers for a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from .._support.sklearn import check_y, safe_indexing
+from ..preprocessing import TableEncoder
+from .parameters import Parameters
+
+_DTYPES = [np.float64, np.float32]
+
+
+def checked_rows(estimator: Any, X: Any) -> np.ndarray:
+    """Rows for a fitted estimator, as the numbers that its network takes."""
+    if estimator._encoder is None:
+        return validate_data(estimator, X, dtype=_DTYPES, reset=False)
+    _check_columns(estimator, X, reset=False)
+    return estimator._encoder.transform(X)
+
+
+def checked_table(
+    estimator: Any, X: Any, y: Any, reset: bool, counts: np.ndarray | None, numeric: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows as the numbers that a network takes, and targets of equal length.
+
+    Parameters
+    ----------
+    estimator : DropoutMLP
+        With `reset` it is told what the columns are, and what encodes them.
+    X, y
+        As the user gave them.
+    reset : bool
+        Whether the columns are new.
+    counts : ndarray of bool of shape (n_samples,) or None
+        Rows that the encoding is learned from. None is all of them.
+    numeric : bool
+        Whether y must hold numbers.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_inputs)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    """
+    if reset:
+        estimator._encoder = encoder_for(estimator, X)
+    encoder: TableEncoder | None = estimator._encoder
+    if encoder is None:
+        options = {"dtype": _DTYPES, "multi_output": True, "y_numeric": numeric}
+        return validate_data(estimator, X, y, reset=reset, **options)
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    _check_columns(estimator, X, reset)
+    y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
+    check_consistent_length(X, y)
+    if reset:
+        learned = X if counts is None or counts.all() else safe_indexing(X, np.flatnonzero(counts))
+        encoder.fit(learned)
+    return encoder.transform(X), y
+
+
+def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
+    """Names and number of the columns, which the encoder does not ask for in our name."""
+    if getattr(X, "ndim", 2) == 1:
+        check_array(X, dtype=None)  # Raises, with what to do about it.
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+
+
+def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
+    """What encodes a table, not yet fitted; None where its columns go as they come."""
+    encoding = given.input_encoding
+    if encoding == "auto":
+        if isinstance(given.categorical_features, str | None) and _plain_numbers(X):
+            return None
+        encoding = "scale"
+    if encoding is None:
+        return None
+    return TableEncoder(
+        encoding, categorical_features=given.categorical_features, sparse_output=False
+    )
+
+
+def _plain_numbers(X: Any) -> bool:
+    """Whether a table holds numbers without gaps; what is no table is left to be refused."""
+    table = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(table, nw.DataFrame):
+        return all(_is_plain(table[:, j]) for j in range(table.shape[1]))
+    if sparse.issparse(X) or getattr(X, "dtype", None) is None:
+        return True
+    return np.asarray(X).dtype.kind != "f" or not np.isnan(np.asarray(X)).any()
+
+
+def _is_plain(series: Any) -> bool:
+    numbers = series.dtype.is_numeric() or series.dtype == nw.Boolean
+    if not numbers or series.is_null().any():
+        return False
+    return not (series.dtype.is_float() and series.is_nan().any())

@@ -1,0 +1,198 @@
+"""Tables as they come: text, gaps and categories inside the estimators."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+import skdropout
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout.decision import FixedReferralClassifier
+from skdropout.model_selection import BatchedGridSearchCV
+from skdropout.preprocessing import TableEncoder
+from tests.reference import ESTIMATORS, quick, target
+
+N_ROWS = 120
+
+
+@pytest.fixture(scope="module")
+def passengers():
+    rng = np.random.default_rng(0)
+    sex = rng.choice(["male", "female"], N_ROWS)
+    age = np.where(rng.random(N_ROWS) < 0.2, np.nan, rng.uniform(1, 80, N_ROWS))
+    port = rng.choice(["S", "C", None], N_ROWS, p=[0.6, 0.3, 0.1])
+    fare = rng.lognormal(2, 1.5, N_ROWS)
+    table = pd.DataFrame(
+        {"sex": sex, "age": age, "port": pd.Categorical(port), "fare": fare},
+        index=[f"passenger {k}" for k in range(N_ROWS)],
+    )
+    survived = ((sex == "female") ^ (rng.random(N_ROWS) < 0.15)).astype(int)
+    return table, survived
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_a_table_with_text_and_gaps_is_fitted_as_it_comes(passengers, estimator_class):
+    X, y = passengers
+    y = target(estimator_class, y)
+    model = quick(estimator_class, max_iter=50, tol=1e-4, learning_rate_init=0.01)
+    with pytest.warns(UserWarning, match="max_iter"):
+        model.fit(X, y)
+    # Accuracy, or R^2: three quarters of the variance follow from one column of text.
+    assert model.score(X, y) > 0.4
+    assert model.n_features_in_ == 4
+    assert model.feature_names_in_.tolist() == X.columns.tolist()
+    frame = model.predict_uncertainty(X.iloc[[5, 3]], as_frame=True)
+    assert frame.index.tolist() == ["passenger 5", "passenger 3"]
+
+
+@pytest.mark.parametrize("encoding", ["scale", "piecewise"])
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encoding):
+    X, y = passengers
+    y = target(estimator_class, y)
+    inside = quick(estimator_class, input_encoding=encoding).fit(X, y)
+    outside = make_pipeline(
+        TableEncoder(encoding, sparse_output=False), quick(estimator_class, input_encoding=None)
+    ).fit(X, y)
+    np.testing.assert_array_equal(inside.predict(X), outside.predict(X))
+    np.testing.assert_array_equal(
+        inside.log_prob(X, y), outside[-1].log_prob(outside[0].transform(X), y)
+    )
+
+
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_numbers_without_gaps_go_as_they_come(two_classes, estimator_class):
+    X, y = two_classes
+    y = target(estimator_class, y)
+    expected = quick(estimator_class, input_encoding=None).fit(X, y).predict(X)
+    np.testing.assert_array_equal(quick(estimator_class).fit(X, y).predict(X), expected)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    np.testing.assert_array_equal(quick(estimator_class).fit(frame, y).predict(frame), expected)
+
+
+@pytest.mark.parametrize("as_table", [np.asarray, pd.DataFrame, pl.DataFrame])
+def test_a_gap_in_an_array_or_a_frame_of_numbers(two_classes, as_table):
+    X, y = two_classes
+    X = X.copy()
+    X[3, 2] = np.nan
+    model = quick(DropoutMLPClassifier).fit(as_table(X), y)
+    assert np.isfinite(model.predict_proba(as_table(X))).all()
+    with pytest.raises(ValueError, match="NaN"):
+        quick(DropoutMLPClassifier, input_encoding=None).fit(as_table(X), y)
+
+
+def test_what_is_new_at_prediction_has_a_place(passengers):
+    X, y = passengers
+    model = quick(DropoutMLPClassifier).fit(X, y)
+    new = X.iloc[:3].copy()
+    new["sex"] = "unknown"
+    new["fare"] = np.nan
+    assert np.isfinite(model.predict_proba(new)).all()
+
+
+def test_infinite_values_and_changed_columns_are_refused_by_name(passengers):
+    X, y = passengers
+    wrong = X.copy()
+    wrong.loc["passenger 7", "fare"] = np.inf
+    with pytest.raises(ValueError, match="fare"):
+        quick(DropoutMLPClassifier).fit(wrong, y)
+    model = quick(DropoutMLPClassifier).fit(X, y)
+    with pytest.raises(ValueError, match=r"fare"):
+        model.predict(wrong)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(X[["age", "sex", "port", "fare"]])
+
+
+def test_a_failed_fit_leaves_the_table_that_was_fitted(passengers):
+    X, y = passengers
+    model = quick(DropoutMLPClassifier).fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="inconsistent"):
+        model.fit(X[["age", "fare"]], y[:-1])
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_given_validation_rows_are_encoded_too(passengers):
+    X, y = passengers
+    model = quick(DropoutMLPClassifier, early_stopping=True)
+    model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    assert len(model.validation_scores_) == model.n_iter_
+
+
+def test_a_stream_keeps_the_encoding_of_its_first_call(passengers):
+    X, y = passengers
+    model = quick(DropoutMLPClassifier).partial_fit(X[:60], y[:60])
+    levels = model._encoder.get_feature_names_out().tolist()
+    late = X[60:].copy()
+    late["sex"] = "unknown"
+    model.partial_fit(late, y[60:])
+    assert model._encoder.get_feature_names_out().tolist() == levels
+
+
+@pytest.mark.parametrize("search_class", [GridSearchCV, BatchedGridSearchCV])
+def test_a_search_fits_the_encoding_inside_each_fold(passengers, search_class):
+    X, y = passengers
+    grid = {"input_encoding": ["scale", "piecewise"], "dropout_rate": [0.1, 0.4]}
+    network = quick(DropoutMLPClassifier, solver="sgd", max_iter=7)
+    search = search_class(network, grid, cv=3, scoring="neg_log_loss", error_score="raise")
+    assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
+    u = skdropout.predict_uncertainty(search, X[:4], as_frame=True)
+    assert u.index.tolist() == X.index[:4].tolist()
+
+
+def test_both_searches_agree_on_a_table(passengers):
+    X, y = passengers
+    grid = {"input_encoding": ["scale", "piecewise"], "alpha": [0.1, 1.0]}
+    network = quick(DropoutMLPClassifier, solver="sgd")
+    scores = [
+        search(network, grid, cv=3, scoring="neg_log_loss").fit(X, y).cv_results_
+        for search in (GridSearchCV, BatchedGridSearchCV)
+    ]
+    one, other = (result["mean_test_score"] for result in scores)
+    np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+def test_referral_and_pickles_take_the_table(passengers):
+    X, y = passengers
+    model = pickle.loads(pickle.dumps(quick(DropoutMLPClassifier).fit(X, y)))
+    decided = FixedReferralClassifier(model, threshold=0.2).predict(X)
+    assert set(decided) <= {-1, 0, 1}
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_a_row_of_weight_zero_teaches_the_encoding_nothing(passengers):
+    X, y = passengers
+    wild = X.copy()
+    wild.loc["passenger 0", "fare"] = 1e12
+    wild.loc["passenger 0", "sex"] = "unknown"
+    weight = np.ones(N_ROWS)
+    weight[0] = 0
+    weighed = quick(DropoutMLPClassifier).fit(wild, y, weight)
+    left_out = quick(DropoutMLPClassifier).fit(X[1:], y[1:])
+    np.testing.assert_array_equal(weighed.predict_proba(X), left_out.predict_proba(X))
+
+
+def test_columns_that_numbers_stand_for_categories_in(two_classes):
+    X, y = two_classes
+    X = np.column_stack([X, np.arange(len(X)) % 4])
+    model = quick(DropoutMLPClassifier, categorical_features=[5]).fit(X, y)
+    names = model._encoder.get_feature_names_out().tolist()
+    assert len(names) == 5 + 4
+
+
+def test_input_dropout_of_encoded_columns_is_refused(passengers):
+    X, y = passengers
+    with pytest.raises(ValueError, match=r"input_dropout_rate=0\.1 needs"):
+        quick(DropoutMLPClassifier, input_dropout_rate=0.1).fit(X, y)
+
+
+def test_counts_of_a_table():
+    X = pd.DataFrame({"kind": ["a", "b"] * 40, "size": np.arange(80.0)})
+    y = np.where(X.kind == "a", 1.0, 5.0)
+    model = quick(DropoutMLPRegressor, loss="poisson").fit(X, y)
+    assert (model.predict(X) > 0).all()
