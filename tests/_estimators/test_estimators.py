@@ -31,6 +31,12 @@ NETWORKS = [
     ("bernoulli", "batch"),
     ("concrete", "layer"),
 ]
+OTHERS = [
+    {"inference": "moments", "hidden_layer_sizes": (30, 20)},
+    {"input_encoding": None},
+    {"input_encoding": "scale"},
+    {"input_encoding": "piecewise"},
+]
 # Trained far enough for the scores that the checks ask for, and not so far that probabilities are
 # zero in float32. Calibration trains five networks more, and sees neither family nor normalization:
 # the default family has it.
@@ -49,6 +55,10 @@ SHORT = {
             estimator_class(dropout=dropout, normalization=normalization, **SHORT[estimator_class])
             for estimator_class, (dropout, normalization) in itertools.product(ESTIMATORS, NETWORKS)
             if (dropout, normalization) != ("bernoulli", None)
+        ),
+        *(
+            estimator_class(**options, **SHORT[estimator_class])
+            for estimator_class, options in itertools.product(ESTIMATORS, OTHERS)
         ),
     ],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
