@@ -60,12 +60,13 @@ def test_beyond_the_training_range_the_spline_is_constant():
 
 
 def test_a_few_entries_a_row_whatever_the_number_of_knots():
-    encoded = TableEncoder(n_knots=200).fit_transform(
-        np.random.default_rng(0).normal(size=(900, 4))
-    )
-    assert encoded.shape == (900, 4 * 201)
+    X = np.random.default_rng(0).normal(size=(900, 4))
+    X[::5, 0] = np.nan
+    encoded = TableEncoder(n_knots=200).fit_transform(X)
+    assert encoded.shape == (900, 4 * 201 + 1)
     assert encoded.format == "csr"
     assert encoded.has_canonical_format
+    assert (encoded.data != 0).all()
     assert np.diff(encoded.indptr).max() <= 3 * 4
 
 

@@ -1,6 +1,7 @@
 """`TableEncoder` as scikit-learn's: its checks, DataFrames of all kinds, containers, names."""
 
 import pickle
+import sys
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,13 @@ def test_arrays_and_lists_with_text():
     np.testing.assert_array_equal(dense().fit_transform(np.array(X, object)), expected)
     text = np.array([["u", "p"], ["v", "p"]])
     assert dense().fit_transform(text).tolist() == [[1, 0, 1], [0, 1, 1]]
+
+
+def test_where_pandas_was_never_imported(monkeypatch):
+    X = np.array([["u", 1.0, None], ["v", None, np.nan], [np.nan, np.float32("nan"), 2]], object)
+    expected = dense().fit_transform(X)
+    monkeypatch.delitem(sys.modules, "pandas")
+    np.testing.assert_array_equal(dense().fit_transform(X), expected)
 
 
 def test_sparse_columns_of_pandas_are_numbers():
