@@ -17,6 +17,7 @@ from .._support.sklearn import (
     StrOptions,
     check_feature_names_in,
     get_column_indices,
+    validate_parameters,
 )
 from ._cells import NUMBERS, Cells, checked_table, read
 from ._columns import Settings, encoded_column
@@ -159,7 +160,7 @@ default="from_dtype"
         TypeError
             For cells that are neither numbers, text nor dates, and for sparse matrices.
         """
-        self._validate_params()
+        validate_parameters(self)
         caller = type(self).__name__
         table = checked_table(X, caller)
         declared = self._declared(X, table.shape[1])
