@@ -54,10 +54,24 @@ def assert_same_moments(first: np.ndarray, second: np.ndarray) -> None:
     _assert_within(first.var(0) - second.var(0), error)
 
 
-def assert_share(hits: int, trials: int, probability: float) -> None:
+def assert_share(hits: float, trials: float, probability: float) -> None:
     """A count is binomial with the given probability."""
     error = np.sqrt(probability * (1 - probability) / trials)
     _assert_within(np.asarray(hits / trials - probability), np.asarray(error))
+
+
+def assert_calibrated_share(held: float, level: float, n_calibrated: int, n_new: int) -> None:
+    """A share of new rows lies inside limits that other rows have set to hold this level.
+
+    Both the limits and the share are uncertain.
+    """
+    n_rows = 1 / (1 / n_calibrated + 1 / n_new)
+    assert_share(held * n_rows, n_rows, level)
+
+
+def assert_one_more(sample: np.ndarray, samples: np.ndarray) -> None:
+    """A sample is one more of those along axis 0: within `Z` of their standard deviations."""
+    _assert_within(sample - samples.mean(0), samples.std(0, ddof=1))
 
 
 def variance_error(samples: np.ndarray) -> np.ndarray:

@@ -153,6 +153,7 @@ def test_frame_columns_name_the_classes(two_classes):
 
 
 def test_it_learns(two_classes):
+    """With six seeds 0.83 to 0.93; one class for all is 0.5."""
     X, y = two_classes
     model = quick(DropoutMLPClassifier, learning_rate_init=0.02, n_iter_no_change=100).fit(X, y)
-    assert model.score(X, y) > 0.85
+    assert model.score(X, y) > 0.75

@@ -69,6 +69,7 @@ def test_the_first_call_can_be_light(estimator_class, data):
     expected = quick(estimator_class).partial_fit(X, y)
     again = model.partial_fit(X, y)
     assert _everything(again).isfinite().all()
+    # A step later in the same stream: with six seeds 1.06 to 1.08 of it.
     assert again.loss_ == pytest.approx(expected.loss_, rel=0.3)
 
 

