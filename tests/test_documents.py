@@ -14,6 +14,7 @@ import pytest
 
 import skdropout
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from tests.test_architecture import FLOORS, PACKAGE
 
 ROOT = Path(__file__).parents[1]
 OWN = {"class_weight", "loss", "noise", "normalize_y"}
@@ -112,6 +113,60 @@ def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("https://"):
             assert (page.parent / target).exists(), target
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+# Of other packages, and not imported here.
+FOREIGN = {"DataFrame", "DataLoader"}
+
+
+def rows_of_rooms():
+    """Floor, room and what lives there, from the table."""
+    return re.findall(r"^\| (\d) \| `(\w+)/` \| (.*) \|$", ARCHITECTURE, re.M)
+
+
+def test_architecture_shows_every_room_on_its_floor():
+    shown = [set() for _ in FLOORS]
+    for floor, room, _ in rows_of_rooms():
+        shown[int(floor) - 1].add(room)
+    # What lies in the package itself is no room.
+    assert shown[:-1] == FLOORS[:-1]
+
+
+def test_architecture_names_files_that_are_there():
+    listed = [(PACKAGE / room, text) for _, room, text in rows_of_rooms()]
+    rest = re.sub(r"^\|.*$", "", ARCHITECTURE, flags=re.M)
+    named = [
+        folder / name
+        for folder, text in [*listed, (ROOT, rest)]
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", text)
+        # A room is named without the package in which it lies.
+        if not (PACKAGE / name).is_dir()
+    ]
+    assert len(named) > 40
+    assert not [path for path in named if not path.exists()]
+
+
+def test_architecture_names_classes_that_are_there():
+    used = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [node.name]
+            if isinstance(node, ast.ClassDef)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    code = re.findall(r"^```\n(.*?)^```", ARCHITECTURE, re.S | re.M)
+    code += re.findall(r"`([^`\n]+)`", ARCHITECTURE)
+    # Capitals within a name, or a name that begins a line: "Stack", "Job.net", "-> Fitting  ...".
+    pattern = r"\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b|(?<![^ ])[A-Z][a-z]+(?=\.\w|  |$)"
+    named = {name for part in code for name in re.findall(pattern, part, re.M)}
+    assert len(named) > 30
+    assert named - used == FOREIGN
 
 
 def test_quick_start_is_short():

@@ -162,7 +162,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             n_before = len(net.history) if net.initialized_ else 0
             passes = self._passes(described.weight)
             self._train(net, described, lambda: train_passes(net, rows, *passes))
-            self._take(described, net, n_before)
+            self._adopt(described, net, n_before)
         return self
 
     def _passes(self, weight: float) -> tuple[int, float]:
@@ -195,7 +195,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return model
 
     def _receive(self, fitting: Fitting, net: Any, fold_nets: list | None) -> Any:
-        """Take what was trained, and set everything that follows from it.
+        """Receive what was trained, and set everything that follows from it.
 
         Parameters
         ----------
@@ -208,12 +208,12 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         for trained in (net, *(fold_nets or ())):
             if isinstance(trained, NonFiniteLossError):
                 raise divergence(self, trained, fitting.job.rows) from trained
-        self._take(fitting.described, net, max_iter=self.max_iter, n_rows=fitting.n_rows)
+        self._adopt(fitting.described, net, max_iter=self.max_iter, n_rows=fitting.n_rows)
         if fold_nets is not None:
             self.calibration_ = calibrated(self, fitting, net, fold_nets)
         return self
 
-    def _take(
+    def _adopt(
         self,
         described: Described,
         net: DropoutNet,
@@ -221,7 +221,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         max_iter: int | None = None,
         n_rows: int | None = None,
     ) -> None:
-        """Take a trained net and the data's description; say what a user should hear."""
+        """Hold a trained net and the description of its data; say what a user should hear."""
         n_rows = len(described.rows) if n_rows is None else n_rows
         seen: int = getattr(self, "t_", 0) if n_before else 0
         for name in COLUMN_ATTRIBUTES:

@@ -74,11 +74,11 @@ class ClassLabels(Target):
         rare[np.argsort(-counts, kind="stable")[n_served:]] = True
         if not rare[y].any() or rare.all():
             return np.zeros(len(y), dtype=bool)
-        some = [f"{self.classes[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
-        more = f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else ""
+        named = [f"{self.classes[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         warn(
             f"{self.caller}: no rows are held out for early stopping of the classes that "
-            f"have too few of them (in brackets): {', '.join(some[:_MOST_NAMED])}{more}; they are "
+            f"have too few of them (in brackets): {', '.join(named[:_MOST_NAMED])}{more}; they are "
             "all trained on"
         )
         return rare[y]

@@ -110,7 +110,7 @@ class RealNumbers(NumericTarget):
         Networks are trained on ``(y - mean) / scale`` of the columns that vary.
     heteroscedastic : bool
         Whether the noise differs from row to row.
-    held : bool
+    constant_first : bool
         Whether it does so only once the likelihood is released.
     """
 
@@ -121,11 +121,11 @@ class RealNumbers(NumericTarget):
         mean: np.ndarray,
         scale: np.ndarray,
         heteroscedastic: bool,
-        held: bool,
+        constant_first: bool,
     ) -> None:
         self.n_dimensions, self.columns = n_dimensions, columns
         self.mean, self.scale = mean, scale
-        self.heteroscedastic, self.held = heteroscedastic, held
+        self.heteroscedastic, self.constant_first = heteroscedastic, constant_first
 
     def attributes(self) -> dict[str, Any]:
         return {"n_outputs_": len(self.columns.constant), "out_activation_": "identity"}
@@ -144,7 +144,7 @@ class RealNumbers(NumericTarget):
 
     def likelihood(self, n_members: int) -> Likelihood:
         if self.heteroscedastic:
-            return HeteroscedasticLikelihood(n_members, len(self.mean), self.held)
+            return HeteroscedasticLikelihood(n_members, len(self.mean), self.constant_first)
         return GaussianLikelihood(n_members, len(self.mean))
 
     def predictive(

@@ -147,7 +147,7 @@ def all_callbacks(given: Parameters, watched: bool, quiet: bool) -> list:
         Without the user's, and nothing printed.
     """
     return [
-        *_own_callbacks(given, quiet),
+        *_our_callbacks(given, quiet),
         *([] if quiet else _users_callbacks(given, watched)),
         ("stop", StopWhenConverged()),
     ]
@@ -172,7 +172,7 @@ def _users_callbacks(given: Parameters, watched: bool) -> list:
     return adapted(given.callbacks or (), type(given).__name__, training)
 
 
-def _own_callbacks(given: Parameters, quiet: bool) -> list:
+def _our_callbacks(given: Parameters, quiet: bool) -> list:
     adaptive = given.solver == "sgd" and given.learning_rate == "adaptive"
     cooldown = given.max_iter if given.learning_rate == "cooldown" else None
     stopping = Stopping(given.early_stopping, given.tol, given.n_iter_no_change, adaptive, cooldown)

@@ -376,8 +376,8 @@ default="from_dtype"
         if self.normalize_y:
             variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
             centre, scale = mean, np.where(variance > 0, np.sqrt(variance), 1.0)
-        varies, held = self.noise == "heteroscedastic", self.learning_rate == "cooldown"
-        return RealNumbers(y.ndim, varying, centre, scale, varies, held)
+        varies, cooldown = self.noise == "heteroscedastic", self.learning_rate == "cooldown"
+        return RealNumbers(y.ndim, varying, centre, scale, varies, cooldown)
 
     def _warn_of_constants(self, columns: TargetColumns, n_dimensions: int) -> None:
         for column in np.flatnonzero(columns.constant):

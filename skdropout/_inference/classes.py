@@ -86,8 +86,8 @@ class ClassMixture(Predictive):
 
     def members(self, n_members: int) -> np.ndarray:
         members, shares = self._found
-        own = None if shares is None else shares.view(n_members, -1)[0] * n_members
-        return np.stack([_all_classes(_mean(probabilities, own)) for probabilities in members])
+        each = None if shares is None else shares.view(n_members, -1)[0] * n_members
+        return np.stack([_all_classes(_mean(probabilities, each)) for probabilities in members])
 
     def each(self) -> np.ndarray:
         """Under each function of all members: ``(n_functions, rows, n_classes)``."""

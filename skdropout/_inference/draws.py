@@ -74,7 +74,7 @@ def _n_shared(shared: Sequence[bool]) -> int:
     return [*shared, False].index(False)
 
 
-def _some(values: Tensor, draws: slice) -> Tensor:
+def _of_draws(values: Tensor, draws: slice) -> Tensor:
     """The values of some draws; an axis of length 1 serves all."""
     return values if len(values) == 1 else values[draws]
 
@@ -269,10 +269,10 @@ class _MemberLayer:
     def batched(self, h: Tensor, draws: slice) -> Tensor:
         """Some draws of a map, ``(n_draws, rows, n_in)`` to ``(n_draws, rows, n_out)``."""
         if self.gain is not None:
-            h = h * _some(self.gain, draws).unsqueeze(1)
+            h = h * _of_draws(self.gain, draws).unsqueeze(1)
         # A shared weight is one matrix: all draws and rows are then the rows of one product.
         weight = self.weight[0] if len(self.weight) == 1 else self.weight[draws]
-        bias = _some(self.bias, draws).unsqueeze(1)
+        bias = _of_draws(self.bias, draws).unsqueeze(1)
         return self._normalize(torch.matmul(h, weight) + bias, -1)
 
     def _normalize(self, h: Tensor, dim: int) -> Tensor:

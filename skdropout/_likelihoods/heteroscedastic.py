@@ -35,7 +35,7 @@ class HeteroscedasticLikelihood(NormalLikelihood):
     Parameters
     ----------
     n_members, n_outputs : int
-    held : bool, default=False
+    constant_first : bool, default=False
         Hold the shape until `release`.
 
     Attributes
@@ -43,18 +43,20 @@ class HeteroscedasticLikelihood(NormalLikelihood):
     scale : Tensor of shape (members, 1, n_outputs)
         Common scale of the variances.
     released : Tensor of shape (members, 1, 1)
-        One for members whose variance differs from row to row, zero while it is held.
+        One for members whose variance differs from row to row, zero while it is constant.
     """
 
     scale: Tensor
     released: Tensor
     _variances: Tensor
 
-    def __init__(self, n_members: int, n_outputs: int, held: bool = False) -> None:
+    def __init__(self, n_members: int, n_outputs: int, constant_first: bool = False) -> None:
         super().__init__(n_members, n_outputs, n_raw=2 * n_outputs)
         self.register_buffer("scale", torch.ones_like(self.variance))
         self.register_buffer("_variances", torch.zeros_like(self.variance))
-        released = torch.full((n_members, 1, 1), 0.0 if held else 1.0, dtype=torch.float32)
+        released = torch.full(
+            (n_members, 1, 1), 0.0 if constant_first else 1.0, dtype=torch.float32
+        )
         self.register_buffer("released", released)
 
     def release(self, members: Tensor | None = None) -> None:

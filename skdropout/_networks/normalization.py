@@ -54,7 +54,7 @@ class Normalization(PickledAsArrays, ABC):
 
     @abstractmethod
     def moments(self, linear: LinearMoments) -> tuple[LinearMoments, PlainLayerNorm | None]:
-        """The same as `plain` for the moments of a noisy map."""
+        """What the moments of a noisy map and this normalization are together at prediction."""
 
     def thinned(self, units: Tensor) -> Normalization:
         """The normalization of some of the units, given by their indices."""

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def checked_finite(name: str, argument: str, values: np.ndarray) -> np.ndarray:
-    """The same array, if it holds neither NaN nor infinity."""
+    """An array as it is, if it holds neither NaN nor infinity."""
     if not np.isfinite(values).all():
         raise ValueError(f"{name}: {argument} holds a value that is NaN or infinite")
     return values

@@ -1,4 +1,4 @@
-"""Standard errors of what is estimated from draws, because there are finitely many. NumPy only.
+"""Standard errors of what is estimated from draws, because there are finitely many.
 
 To first order every quantity here is a mean over draws of its influence, what one draw adds to
 it, so its standard error is that of a mean. The members of an ensemble are what they are: only the
@@ -7,7 +7,7 @@ that curve in the means, such as a variance, are also off by a share of order 1 
 expected size of that is added, as squares, so that an error is not zero where the first order
 vanishes.
 
-Shapes are those of `skdropout.uncertainty`; the draws of a member lie side by side. A member that
+Shapes are those of `uncertainty.py`; the draws of a member lie side by side. A member that
 is one function has no error.
 """
 

@@ -1,4 +1,4 @@
-"""The predictive distribution: a mixture of equally likely components. NumPy and SciPy only.
+"""The predictive distribution: a mixture of equally likely components.
 
 A component is one function with its observation noise. Where it comes from does not matter here:
 it may be a draw, a member of an ensemble, or a member's closed-form mean and variance.
@@ -29,7 +29,7 @@ class Mixture(Predictive):
 
     def members(self, n_members: int) -> np.ndarray:
         components = np.arange(self.n_components).reshape(n_members, -1)
-        return np.stack([self.take(own).mean() for own in components])
+        return np.stack([self.take(each).mean() for each in components])
 
     @abstractmethod
     def crps(self, y: np.ndarray) -> np.ndarray:

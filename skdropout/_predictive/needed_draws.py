@@ -1,4 +1,4 @@
-"""How many draws a row needs. NumPy only."""
+"""How many draws a row needs."""
 
 from __future__ import annotations
 

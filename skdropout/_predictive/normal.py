@@ -1,4 +1,4 @@
-"""Mixtures of normal distributions. NumPy and SciPy only."""
+"""Mixtures of normal distributions."""
 
 from __future__ import annotations
 

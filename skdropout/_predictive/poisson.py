@@ -1,4 +1,4 @@
-"""Mixtures of Poisson distributions. NumPy and SciPy only."""
+"""Mixtures of Poisson distributions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One number that makes a predictive distribution as wide as it should be. NumPy and SciPy only.
+"""One number that makes a predictive distribution as wide as it should be.
 
 It is chosen on rows that the networks were not trained on: a temperature by likelihood, a factor
 on the standard deviation by what intervals hold. The most likely factor answers to the few rows
@@ -58,11 +58,11 @@ def scale_of_std(
     high = -low
     while (high - low).max() > _TOLERANCE:
         middle = (low + high) / 2
-        held = sum(
+        inside = sum(
             weight @ _inside(mixture.scaled(np.exp(middle)), y, _LEVEL)
             for mixture, y, weight in zip(mixtures, targets, weights, strict=True)
         )
-        enough = held >= _LEVEL * total
+        enough = inside >= _LEVEL * total
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return np.exp(high)
 

@@ -1,4 +1,4 @@
-"""Scores: how good predictive distributions were, and how true probabilities. NumPy and SciPy only.
+"""Scores: how good predictive distributions were, and how true probabilities.
 
 Nothing is checked here; `skdropout.metrics` has the public functions.
 """

@@ -1,4 +1,4 @@
-"""Columns of a target that vary, which a network learns, and those that do not. NumPy only."""
+"""Columns of a target that vary, which a network learns, and those that do not."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ class TargetColumns:
         return full
 
     def fill_covariance(self, learned: np.ndarray) -> np.ndarray:
-        """The same for covariances ``(..., n_learned, n_learned)``: constants have none."""
+        """Covariances ``(..., n_learned, n_learned)`` with constants, which have none."""
         rows = self.fill(learned, 0.0)
         return self.fill(rows.swapaxes(-1, -2), 0.0).swapaxes(-1, -2)

@@ -1,4 +1,4 @@
-"""Decompositions of predictive uncertainty, and the numbers they are made from. NumPy only."""
+"""Decompositions of predictive uncertainty, and the numbers they are made from."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class Scratch:
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, Tensor] = {}
+        self.memory: dict[str, Tensor] = {}
 
     def __call__(self, use: str, like: Tensor, *shape: int) -> Tensor:
         """A tensor with any values, in the memory that this use had before.
@@ -24,12 +24,12 @@ class Scratch:
         Parameters
         ----------
         use : str
-            What it is for. What it held for the same use before is overwritten.
+            What it is for. What was there for the same use before is overwritten.
         like : Tensor
             Of its dtype and device.
         *shape : int
         """
-        size, held = math.prod(shape), self.held.get(use)
-        if held is None or len(held) < size:
-            held = self.held[use] = torch.empty(size, dtype=like.dtype, device=like.device)
-        return held[:size].view(shape)
+        size, kept = math.prod(shape), self.memory.get(use)
+        if kept is None or len(kept) < size:
+            kept = self.memory[use] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return kept[:size].view(shape)

@@ -1,4 +1,4 @@
-"""Where to cut a list of scored rows into kept and referred. NumPy and SciPy only."""
+"""Where to cut a list of scored rows into kept and referred."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ._rules import Judged
 Rule = Callable[[Any, Any], Judged]
 
 
-class Calibration(NamedTuple):
+class Unseen(NamedTuple):
     """A fitted estimator, and what was decided for rows unseen by whoever decided.
 
     Attributes
@@ -43,13 +43,13 @@ def make_splitter(cv: Any, y: np.ndarray, random_state: Any, classifier: bool) -
     return check_cv(cv, y=y, classifier=classifier)
 
 
-def calibrate_prefit(estimator: Any, X: Any, make_rule: Callable[[Any], Rule]) -> Calibration:
+def judged_by_prefit(estimator: Any, X: Any, make_rule: Callable[[Any], Rule]) -> Unseen:
     """Let an estimator that is fitted judge all rows."""
     check_is_fitted(estimator)
-    return Calibration(estimator, np.arange(num_samples(X)), make_rule(estimator)(estimator, X))
+    return Unseen(estimator, np.arange(num_samples(X)), make_rule(estimator)(estimator, X))
 
 
-def calibrate_by_folds(
+def judged_by_folds(
     estimator: Any,
     X: Any,
     y: np.ndarray,
@@ -57,7 +57,7 @@ def calibrate_by_folds(
     fit_params: dict[str, Any],
     make_rule: Callable[[Any], Rule],
     n_jobs: int | None,
-) -> Calibration:
+) -> Unseen:
     """Fit an estimator, and judge rows by models that have not seen them.
 
     Parameters
@@ -78,7 +78,7 @@ def calibrate_by_folds(
 
     Returns
     -------
-    Calibration
+    Unseen
 
     Raises
     ------
@@ -94,7 +94,7 @@ def calibrate_by_folds(
     if len(splits) == 1:
         fitted = _fit(estimator, X, y, splits[0][0], fit_params)
         judged = make_rule(fitted)(fitted, safe_indexing(X, rows))
-        return Calibration(fitted, rows, judged)
+        return Unseen(fitted, rows, judged)
     fitted = _fit(estimator, X, y, None, fit_params)
     rule = make_rule(fitted)
     folds = Parallel(n_jobs=n_jobs)(
@@ -102,7 +102,7 @@ def calibrate_by_folds(
         for train, test in splits
     )
     judged = Judged(*(np.concatenate(parts) for parts in zip(*folds, strict=True)))
-    return Calibration(fitted, rows, judged)
+    return Unseen(fitted, rows, judged)
 
 
 def judge_fold(

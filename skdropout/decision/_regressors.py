@@ -15,7 +15,7 @@ from .._support.sklearn import HasMethods, Interval, StrOptions, validate_parame
 from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
 from ._cuts import Cuts
-from ._folds import Calibration
+from ._folds import Unseen
 from ._rules import RegressorRule
 from ._tuning import TUNING_CONSTRAINTS, Tuning, threshold_of
 
@@ -290,8 +290,8 @@ default="expected_error"
     def _rule_of(self, fitted: Any) -> RegressorRule:
         return self._rule()
 
-    def _choose(self, calibration: Calibration, y: np.ndarray, weight: np.ndarray | None) -> None:
-        decision, score = calibration.judged
+    def _choose(self, unseen: Unseen, y: np.ndarray, weight: np.ndarray | None) -> None:
+        decision, score = unseen.judged
         error = np.abs(decision - y)
         loss = error if self.max_error is None else (error > self.max_error).astype(float)
         cuts = Cuts.of(score, loss, weight)

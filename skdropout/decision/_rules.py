@@ -86,7 +86,7 @@ class ClassifierRule:
     Parameters
     ----------
     uncertainty : str
-        As for `skdropout.referral_scores.classifier_scores`, or "expected_cost".
+        As for `classifier_scores`, or "expected_cost".
     costs : Costs or None
         With costs the decision is the one of the least expected cost, otherwise the
         classifier's own.
@@ -132,7 +132,7 @@ class RegressorRule:
     Parameters
     ----------
     uncertainty : str
-        As for `skdropout.referral_scores.regressor_scores`.
+        As for `regressor_scores`.
     confidence_level : float
         Of the interval.
     """

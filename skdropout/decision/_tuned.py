@@ -12,7 +12,7 @@ from .._support.sklearn import HasMethods, StrOptions
 from ..metrics._row_scores import CLASSIFIER_UNCERTAINTIES
 from ._classifier import ReferralClassifier
 from ._cuts import Cuts, cheapest_cut, cut_of_threshold
-from ._folds import Calibration
+from ._folds import Unseen
 from ._rules import ClassifierRule, Costs
 from ._tuning import TUNING_CONSTRAINTS, Tuning, threshold_of
 
@@ -191,15 +191,15 @@ class TunedReferralClassifierCV(Tuning, ReferralClassifier):
             uncertainty = "total" if costs is None else "expected_cost"
         return ClassifierRule(uncertainty, costs)
 
-    def _choose(self, calibration: Calibration, y: np.ndarray, weight: np.ndarray | None) -> None:
-        rule = self._rule_of(calibration.estimator)
-        unknown = np.setdiff1d(y, calibration.estimator.classes_)
+    def _choose(self, unseen: Unseen, y: np.ndarray, weight: np.ndarray | None) -> None:
+        rule = self._rule_of(unseen.estimator)
+        unknown = np.setdiff1d(y, unseen.estimator.classes_)
         if len(unknown):
             raise ValueError(
                 f"{type(self).__name__}: y holds the labels {unknown.tolist()}, which the "
-                f"estimator was not fitted to: {calibration.estimator.classes_.tolist()}"
+                f"estimator was not fitted to: {unseen.estimator.classes_.tolist()}"
             )
-        decision, score = calibration.judged
+        decision, score = unseen.judged
         if rule.costs is None:
             cuts = Cuts.of(score, (decision != y).astype(float), weight)
             index, bound = self._index_for(cuts)

@@ -13,7 +13,7 @@ from .._support.caller_warnings import warn
 from .._support.sklearn import Interval, StrOptions, check_sample_weight, validate_parameters
 from ._base import Referral
 from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
-from ._folds import Calibration, calibrate_by_folds, calibrate_prefit, make_splitter
+from ._folds import Unseen, judged_by_folds, judged_by_prefit, make_splitter
 
 TUNING_CONSTRAINTS: dict[str, Any] = {
     "max_risk": [Interval(Real, 0, 1, closed="neither"), None],
@@ -47,7 +47,7 @@ class Tuning(Referral):
         """Rule of a fitted estimator; raises if the two do not fit together."""
 
     @abstractmethod
-    def _choose(self, calibration: Calibration, y: np.ndarray, weight: np.ndarray | None) -> Any:
+    def _choose(self, unseen: Unseen, y: np.ndarray, weight: np.ndarray | None) -> Any:
         """Set `threshold_` and what describes it."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
@@ -86,42 +86,40 @@ class Tuning(Referral):
         X, y = indexable(X, y)
         if sample_weight is not None:
             sample_weight = check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        calibration = self._calibrate(X, y, sample_weight, params)
+        unseen = self._unseen(X, y, sample_weight, params)
         weight = None
         if sample_weight is not None:
-            weight = sample_weight[calibration.rows]
-            calibration = self._without_zero_weights(calibration, weight > 0)
+            weight = sample_weight[unseen.rows]
+            unseen = self._without_zero_weights(unseen, weight > 0)
             weight = weight[weight > 0]
-        self._choose(calibration, y[calibration.rows], weight)
-        self.estimator_ = calibration.estimator
+        self._choose(unseen, y[unseen.rows], weight)
+        self.estimator_ = unseen.estimator
         self._set_input_attributes()
         return self
 
-    def _calibrate(
-        self, X: Any, y: np.ndarray, sample_weight: Any, params: dict[str, Any]
-    ) -> Calibration:
+    def _unseen(self, X: Any, y: np.ndarray, sample_weight: Any, params: dict[str, Any]) -> Unseen:
         if isinstance(self.cv, str):
             if params:
                 raise ValueError(
                     f"{type(self).__name__}.fit: with cv='prefit' nothing is fitted, so there is "
                     f"no use for {sorted(params)}"
                 )
-            return calibrate_prefit(self.estimator, X, self._rule_of)
+            return judged_by_prefit(self.estimator, X, self._rule_of)
         routed = self._route(sample_weight, params)
         splitter = make_splitter(self.cv, y, self.random_state, self._is_classifier)
         splits = list(splitter.split(X, y, **routed.splitter.split))
-        return calibrate_by_folds(
+        return judged_by_folds(
             self.estimator, X, y, splits, routed.estimator.fit, self._rule_of, self.n_jobs
         )
 
-    def _without_zero_weights(self, calibration: Calibration, used: np.ndarray) -> Calibration:
+    def _without_zero_weights(self, unseen: Unseen, used: np.ndarray) -> Unseen:
         if not used.any():
             raise ValueError(
                 f"{type(self).__name__}: every row that could show how good the decisions are "
                 "has a sample_weight of zero"
             )
-        judged = type(calibration.judged)(*(part[used] for part in calibration.judged))
-        return calibration._replace(rows=calibration.rows[used], judged=judged)
+        judged = type(unseen.judged)(*(part[used] for part in unseen.judged))
+        return unseen._replace(rows=unseen.rows[used], judged=judged)
 
     def _index_for(self, cuts: Cuts) -> tuple[int | None, float]:
         """The cut that `max_risk` or `min_coverage` asks for, and a bound of its risk."""

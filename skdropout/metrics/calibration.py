@@ -1,4 +1,4 @@
-"""Whether probabilities are true: the expected calibration error. NumPy only."""
+"""Whether probabilities are true: the expected calibration error."""
 
 from __future__ import annotations
 

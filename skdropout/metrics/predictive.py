@@ -1,4 +1,4 @@
-"""Scores of predictive distributions: densities, samples and intervals. NumPy only.
+"""Scores of predictive distributions: densities, samples and intervals.
 
 Conventions of this file. Components of a mixture come first, as draws do everywhere in this
 package; samples and interval ends come last, as `sample_y` and `predict_interval` give them.

@@ -1,4 +1,4 @@
-"""How well an uncertainty says which predictions to keep. NumPy only.
+"""How well an uncertainty says which predictions to keep.
 
 Conventions of this file. Rows are kept from the least to the most uncertain. A threshold cannot
 tell rows of equal uncertainty apart, so they are kept or referred together: a curve has one point

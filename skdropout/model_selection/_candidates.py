@@ -128,7 +128,7 @@ class Preparation:
         return name.partition("__")[0] in _NEUTRAL
 
     def _shared(self, job: Job, split: int) -> Job:
-        """The same job; its rows are those in memory already if another candidate has them."""
+        """A job whose rows are those in memory already, if another candidate has them."""
         validation = job.validation
         if validation is not None:
             validation = self._shared_rows(validation, split)

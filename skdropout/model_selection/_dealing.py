@@ -12,7 +12,7 @@ from .._training.net import DropoutNet, NonFiniteLossError
 from ._candidates import Prepared
 
 
-class Take:
+class Handover:
     """Stands in for an estimator's `fit`: takes the networks that were trained in stacks.
 
     Parameters
@@ -35,11 +35,11 @@ class Take:
         if isinstance(self.estimator, Pipeline):
             # The candidate's parameters may have replaced fitted steps by unfitted ones.
             self.estimator.steps = self.steps
-        net, *others = self._take()
+        net, *others = self._handed()
         self.network._receive(self.fitting, net, others)
         return self.estimator
 
-    def _take(self) -> list[DropoutNet | NonFiniteLossError]:
+    def _handed(self) -> list[DropoutNet | NonFiniteLossError]:
         if self.trained is not None:
             self.nets = [take_net(stack, number) for stack, number in self.trained]
             self.trained = None
@@ -47,7 +47,7 @@ class Take:
 
     def __getstate__(self) -> dict:
         # Another process gets these networks, not their stacks, and rows only if it needs them.
-        well = not any(isinstance(net, NonFiniteLossError) for net in self._take())
+        well = not any(isinstance(net, NonFiniteLossError) for net in self._handed())
         fitting = self.fitting.trained(with_rows=self.network.calibrate or not well)
         return {**vars(self), "fitting": fitting}
 

@@ -16,7 +16,7 @@ from sklearn.utils import indexable
 from .._estimators.base import DropoutMLP
 from .._support.sklearn import check_method_params
 from ._candidates import Data, Preparation, Prepared
-from ._dealing import Dealer, Take
+from ._dealing import Dealer, Handover
 from ._stacks import train_all
 
 
@@ -129,15 +129,15 @@ class _Batched:
         trained = iter(train_all(jobs, self.n_jobs, self.pre_dispatch, self.verbose))
         hand: list[Any] = []
         for prepared in found:
-            own = [next(trained) for _ in prepared.fitting.jobs] if prepared else []
-            nets = [(stack, number) for stack, number, _ in own if stack is not None]
-            if prepared is None or len(nets) < len(own):
+            results = [next(trained) for _ in prepared.fitting.jobs] if prepared else []
+            nets = [(stack, number) for stack, number, _ in results if stack is not None]
+            if prepared is None or len(nets) < len(results):
                 hand.append(None)
                 dealer.seconds.append(0.0)
                 continue
-            vars(prepared.estimator)["fit"] = Take(prepared, nets)
+            vars(prepared.estimator)["fit"] = Handover(prepared, nets)
             hand.append(prepared.estimator)
-            dealer.seconds.append(prepared.seconds + sum(seconds for *_, seconds in own))
+            dealer.seconds.append(prepared.seconds + sum(seconds for *_, seconds in results))
         if failed := hand.count(None) - found.count(None):
             self._note(f"{failed} of {len(found)} fits are made one by one: their stack failed")
         return hand

@@ -46,10 +46,10 @@ def cut(jobs: Sequence[Job], n_jobs: int, stack_bytes: int = _STACK_BYTES) -> li
     past = 0.0
     for positions in groups:
         sizes = np.array([step_bytes(jobs[position]) for position in positions])
-        own = sizes * (_cost(jobs, positions) / sizes.sum())
-        process = (past + own.cumsum() - own / 2) // share
-        past += own.sum()
-        for part in np.split(np.arange(len(own)), np.flatnonzero(np.diff(process)) + 1):
+        costs = sizes * (_cost(jobs, positions) / sizes.sum())
+        process = (past + costs.cumsum() - costs / 2) // share
+        past += costs.sum()
+        for part in np.split(np.arange(len(costs)), np.flatnonzero(np.diff(process)) + 1):
             n_stacks = min(len(part), -(-int(sizes[part].sum()) // stack_bytes))
             for few in np.array_split(part, n_stacks):
                 stacks.append([positions[number] for number in few])
@@ -58,9 +58,9 @@ def cut(jobs: Sequence[Job], n_jobs: int, stack_bytes: int = _STACK_BYTES) -> li
 
 def _cost(jobs: Sequence[Job], positions: list[int]) -> float:
     """What the training of a stack costs at most, in bytes moved."""
-    some = [jobs[position] for position in positions]
-    n_steps = max(job.max_iter * -(-len(job.rows) // job.plan.batch_size) for job in some)
-    return float(n_steps * (_STEP_BYTES + sum(step_bytes(job) for job in some)))
+    together = [jobs[position] for position in positions]
+    n_steps = max(job.max_iter * -(-len(job.rows) // job.plan.batch_size) for job in together)
+    return float(n_steps * (_STEP_BYTES + sum(step_bytes(job) for job in together)))
 
 
 class Timed:

@@ -25,7 +25,7 @@ def _heteroscedastic():
 
 def _half_released():
     """The second member's variance differs from row to row, the first one's does not yet."""
-    likelihood = HeteroscedasticLikelihood(MEMBERS, 3, held=True)
+    likelihood = HeteroscedasticLikelihood(MEMBERS, 3, constant_first=True)
     likelihood.scale.copy_(_gaussian().variance)
     likelihood.release(torch.tensor([False, True]))
     return likelihood

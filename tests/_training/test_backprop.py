@@ -85,7 +85,7 @@ def test_steps_that_write_to_the_same_memory(family, activation, n_members, hidd
     expected = list(passes(Backprop(stack)))
     backprop = Backprop(stack, held_bytes=0)
     ours = list(passes(backprop))
-    assert len(backprop.scratch.held) == 2 * len(hidden)
+    assert len(backprop.scratch.memory) == 2 * len(hidden)
     for (raw, gradients), (other, others) in zip(ours, expected, strict=True):
         assert torch.equal(raw, other)
         for gradient, before in zip(gradients, others, strict=True):
