@@ -48,7 +48,7 @@ class Moving:
         return trained_tensors(self.stack, self.likelihood)
 
     def select(self, kept: Tensor) -> Moving:
-        """The same of some of the members, given by a mask. It shares no memory."""
+        """What moves of some members, given by a mask. It shares no memory with this."""
         index = kept.nonzero().flatten()
         stack = self.stack.select(index)
         elements = self.flat.elements(kept)

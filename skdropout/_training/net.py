@@ -308,7 +308,7 @@ class DropoutNet(NeuralNet):
     # ---- members after training --------------------------------------------------------------
 
     def replaced(self, stack: Stack) -> DropoutNet:
-        """The same training with another stack: history and all, but a fresh optimizer."""
+        """A net with another stack and this training: its history, but a fresh optimizer."""
         net = copy.copy(self)
         net.history = copy.deepcopy(self.history)
         net.callbacks_ = copy.deepcopy(self.callbacks_)

@@ -39,7 +39,7 @@ class Rows(Dataset):
         self.x, self.y, self.weight, self.owned, self.lengths = x, y, weight, owned, lengths
 
     def to(self, device: torch.device) -> Rows:
-        """The same rows on a device."""
+        """A copy on a device."""
         given = (self.weight, self.owned, self.lengths)
         rest = (None if values is None else values.to(device) for values in given)
         return Rows(self.x.to(device), self.y.to(device), *rest)

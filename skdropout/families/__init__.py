@@ -1,5 +1,6 @@
 """The noise families: kinds of dropout, each with its own parameters."""
 
+from .._support.members import join_members, select_members
 from ._base import FAMILIES, Family, NoisyLinear, Posterior
 from ._bayes_by_backprop import BayesByBackprop
 from ._bernoulli import Bernoulli, BernoulliLinear
@@ -38,5 +39,7 @@ __all__ = [
     "VariationalGaussian",
     "VariationalGaussianLinear",
     "WeightPosteriorLinear",
+    "join_members",
     "kinds_of",
+    "select_members",
 ]

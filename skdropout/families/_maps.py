@@ -50,8 +50,7 @@ class GainMoments:
 class LinearMoments:
     """Moments of the noisy linear map ``(x * gain) @ weight + bias`` of every member.
 
-    The mean and variance of its product, given those of its inputs, follow from them
-    (`skdropout.moments`).
+    The mean and variance of its product, given those of its inputs, follow from them.
 
     Attributes
     ----------
