@@ -32,7 +32,6 @@ NETWORKS = [
     ("concrete", "layer"),
 ]
 OTHERS = [
-    {"inference": "moments", "hidden_layer_sizes": (30, 20)},
     {"input_encoding": None},
     {"input_encoding": "scale"},
     {"input_encoding": "piecewise"},
