@@ -354,6 +354,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         tags.input_tags.allow_nan = self.input_encoding is not None
         tags.input_tags.categorical = self.input_encoding is not None
         tags.target_tags.multi_output = self._numeric_target
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = True
         return tags
 
     @abstractmethod

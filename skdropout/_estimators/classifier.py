@@ -6,17 +6,20 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._inference.classes import MEASURES
 from .._inference.functions import reduce
+from .._inference.probabilities import MEASURES
 from .._support.caller_warnings import one_column
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
 from .class_labels import ClassLabels
+from .label_indicators import LabelIndicators, checked_indicators
+from .label_targets import LabelTarget
 
 
 @dataclass(eq=False, repr=False)
@@ -295,14 +298,15 @@ default="from_dtype"
             )
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
+    def _checked_target(self, y: Any, reset: bool) -> np.ndarray:
+        y = y.toarray() if sparse.issparse(y) else y
         if y.ndim == 2 and y.shape[1] > 1:
-            raise ValueError(
-                f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
-                "several labels per row are not supported"
-            )
-        y = one_column(y)
-        check_classification_targets(y)
+            y = checked_indicators(y, type(self).__name__)
+        else:
+            y = one_column(y)
+            check_classification_targets(y)
+        if not reset:
+            self._target.check_shape(y)
         return y
 
     def _total_weight(
@@ -310,6 +314,12 @@ default="from_dtype"
     ) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
+        if y.ndim == 2:
+            raise ValueError(
+                f"{type(self).__name__}: class_weight={self.class_weight!r} is for one label per "
+                f"row, and y has {y.shape[1]}; use class_weight=None, and sample_weight to weigh "
+                "rows"
+            )
         known = self.classes_ if again and classes is None else classes
         if weight is None:
             return self._class_weights(y, known)
@@ -334,7 +344,9 @@ default="from_dtype"
                 f"{self.classes_.tolist()}, or left out, got {np.unique(classes).tolist()}"
             )
 
-    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassLabels:
+    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> LabelTarget:
+        if y.ndim == 2:
+            return self._indicators(y.shape[1], classes)
         all_classes = np.unique(y if classes is None else classes)
         learned = np.unique(y if weight is None else y[weight > 0])
         n_classes = len(learned if classes is None else all_classes)
@@ -344,6 +356,15 @@ default="from_dtype"
                 f"got {n_classes} class: {learned.tolist()}"
             )
         return ClassLabels(all_classes, type(self).__name__)
+
+    def _indicators(self, n_labels: int, classes: Any) -> LabelIndicators:
+        target = LabelIndicators(n_labels, type(self).__name__)
+        if classes is not None and not np.array_equal(np.unique(classes), target.classes):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit: y has {n_labels} labels per row, so classes "
+                f"must be range({n_labels}) or left out, got {np.unique(classes).tolist()}"
+            )
+        return target
 
     # ---- prediction ----------------------------------------------------------------------
 
@@ -360,7 +381,7 @@ default="from_dtype"
             Labels from `classes_`.
         """
         proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(1)]
+        return self._target.decide(proba)
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
         """Class probabilities: the mean over the draws.
@@ -440,5 +461,5 @@ default="from_dtype"
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def _column_names(self) -> list[str]:
-        return [f"proba_{label}" for label in self.classes_]
+    def _column_names(self) -> list[str] | None:
+        return self._target.column_names()
