@@ -349,13 +349,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         x, y = checked_table(self, X, y, reset, counts, self._numeric_target)
         return x, self._checked_target(y, reset)
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
+    def _with_input_tags(self, tags: Tags) -> Tags:
+        """Tags that also say which columns of X there may be."""
         tags.input_tags.allow_nan = self.input_encoding is not None
         tags.input_tags.categorical = self.input_encoding is not None
-        tags.target_tags.multi_output = self._numeric_target
-        if tags.classifier_tags is not None:
-            tags.classifier_tags.multi_label = True
         return tags
 
     @abstractmethod

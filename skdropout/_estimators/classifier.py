@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_class_weight, compute_sample_weight
+from sklearn.utils import ClassifierTags, Tags, compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._inference.functions import reduce
@@ -258,6 +258,11 @@ default="from_dtype"
         return min(200, n_rows)
 
     _numeric_target = False
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = self._with_input_tags(super().__sklearn_tags__())
+        tags.classifier_tags = ClassifierTags(multi_label=True)
+        return tags
 
     # ---- fit -----------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def checked_indicators(y: np.ndarray, caller: str) -> np.ndarray:
         row, column = np.argwhere(~known)[0]
         raise ValueError(
             f"{caller}: several columns of y are several labels per row, each 0 or 1; column "
-            f"{column} holds {y[row, column]!r} in row {row}. Make one 0/1 column per label "
-            "(MultiLabelBinarizer), or fit one model per column"
+            f"{column} holds {y[row].tolist()[column]!r} in row {row}. Make one 0/1 column per "
+            "label (MultiLabelBinarizer), or fit one model per column"
         )
     return y.astype(int)

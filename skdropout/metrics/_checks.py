@@ -42,9 +42,9 @@ def checked_classes(estimator: Any, probabilities: Any) -> np.ndarray:
     # What is not a number is told by those who know the row.
     if proba.ndim != 2 or (np.abs(proba.sum(1) - 1) > _UNIT_TOLERANCE).any():
         raise ValueError(
-            f"{type(estimator).__name__} does not give each row probabilities that add up to one, "
-            "as where y has several labels per row; referral, and scores of probabilities, are for "
-            "one label per row. Fit one model per label for them"
+            f"{type(estimator).__name__} gives rows probabilities that do not add up to one, as "
+            "where y has several labels per row; referral, and scores of class probabilities, are "
+            "for one label per row. Fit one model per label for them"
         )
     return proba
 
