@@ -30,6 +30,9 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     thinned networks answer, their mean is the prediction and what they disagree about is what the
     model does not know.
 
+    `y` holds one label per row, or several: a column of 0 and 1 for each label. Uncertainty and
+    probabilities are then of each label for itself.
+
     Parameters
     ----------
     hidden_layer_sizes : array-like of shape (n_layers - 2,), default=(100,)
@@ -145,18 +148,20 @@ default="from_dtype"
         is in docs/callbacks.md.
     class_weight : dict, "balanced" or None, default=None
         Factor on the loss of each class's rows. "balanced" weighs classes by the inverse of how
-        often they occur, which `partial_fit` cannot know and refuses.
+        often they occur, which `partial_fit` cannot know and refuses. With several labels per row
+        it must be None.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted. The columns of all probabilities are in this order.
+        The labels, sorted; with several labels per row the numbers of their columns. The columns
+        of all probabilities are in this order.
     n_features_in_ : int
         Columns of `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where `X` has names that are all strings.
     n_outputs_ : int
-        Outputs of the network: 1 for two classes, otherwise one per class.
+        Outputs of the network: 1 for two classes, otherwise one per class, or per label.
     n_layers_ : int
         Layers, with the inputs and the outputs.
     n_iter_ : int
@@ -177,7 +182,7 @@ default="from_dtype"
     best_validation_score_ : float or None
         Highest of them, the score of the weights that were kept.
     out_activation_ : str
-        "logistic" for two classes, otherwise "softmax".
+        "logistic" for two classes and for several labels per row, otherwise "softmax".
     t_ : int
         Rows seen in training, each as often as it was seen.
     dropout_rates_ : ndarray
@@ -192,8 +197,9 @@ default="from_dtype"
     calibration_ : dict or None
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
         and mean log probability and expected calibration error of those rows,
-        "log_prob_before", "log_prob_after", "ece_before" and "ece_after". None without it, and
-        with fewer than ten rows.
+        "log_prob_before", "log_prob_after", "ece_before" and "ece_after"; of several labels per
+        row the log probability of all of a row's together and the error over all of them one by
+        one. None without it, and with fewer than ten rows.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -274,7 +280,7 @@ default="from_dtype"
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. What one row weighs against another counts as in `fit`. The
             mean weight of the call's rows, `class_weight` included, says how far the call moves
@@ -282,7 +288,8 @@ default="from_dtype"
             0.25 moves everything by a quarter of what one call does, 1e-6 by next to nothing, and
             ones are the same as no weights.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come. Needed in the first call if `y` does not hold all.
+            All labels that will ever come. Needed in the first call if `y` does not hold all. With
+            several labels per row ``range(n_labels)`` or None.
 
         Returns
         -------
@@ -374,7 +381,7 @@ default="from_dtype"
     # ---- prediction ----------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class, by the mean of the probabilities over the draws.
+        """The most probable class, or labels, by the mean of the probabilities over the draws.
 
         Parameters
         ----------
@@ -382,14 +389,15 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from `classes_`.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from `classes_`. With several labels per row 1 for those whose probability
+            exceeds one half, otherwise 0.
         """
         proba = self.predict_proba(X)
         return self._target.decide(proba)
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
-        """Class probabilities: the mean over the draws.
+        """Probabilities of the classes, or labels: the mean over the draws.
 
         Parameters
         ----------
@@ -399,9 +407,9 @@ default="from_dtype"
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_classes)
+        proba : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             Columns in the order of `classes_`.
-        std : ndarray of shape (n_samples, n_classes)
+        std : ndarray of the same shape
             Only with ``return_std=True``.
 
         Raises
@@ -425,7 +433,7 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             A probability of zero, which rounding can give, has the logarithm of the smallest
             positive number, not minus infinity.
         """
@@ -446,7 +454,7 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_functions, n_samples, n_classes)
+        ndarray of shape (n_functions, n_samples, n_classes) or (n_functions, n_samples, n_labels)
             Draws first.
         """
         x = self._check_x(X)
