@@ -104,7 +104,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             A DataFrame, a dense array or a list. Scale numbers first, as for any network, or let
             `input_encoding` do it; it also takes categories, dates and missing values.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels of any type, or real targets.
+            Class labels of any type, or real targets. For several labels per row (classifier) an
+            array, DataFrame or sparse matrix of 0 and 1, with a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. A weight of zero leaves the row out.
         X_val : array-like of shape (n_val, n_features), default=None
@@ -253,7 +254,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             "variance" for numbers is the variance of a new observation, for classes
             ``total = (1 - sum p^2) / 2``, of two classes ``p (1 - p)``. "entropy", for classes
             only: `total` is the predictive entropy, `epistemic` the mutual information and
-            `aleatoric` the expected entropy, in nats.
+            `aleatoric` the expected entropy, in nats. Of several labels per row each is for
+            itself, as two classes.
         as_frame : bool, default=False
             Return a pandas DataFrame on the index of `X` instead of a tuple.
         return_error : bool, default=False
@@ -264,8 +266,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         -------
         uncertainty : Uncertainty or DataFrame
             ``total == epistemic + aleatoric``. Classifier: `mean` of shape (n_samples, n_classes),
-            the rest (n_samples,). Regressor: all of shape (n_samples,) or (n_samples, n_outputs),
-            `mean` in the units of y, the rest in its squared units.
+            the rest (n_samples,); with several labels per row all of shape (n_samples, n_labels),
+            `mean` the probabilities that a row has them. Regressor: all of shape (n_samples,) or
+            (n_samples, n_outputs), `mean` in the units of y, the rest in its squared units.
         error : Uncertainty
             Only with ``return_error=True``: the standard error of each of these numbers, in the
             same shapes and units. A frame has columns of its own for them, named ``..._error``.
@@ -317,14 +320,15 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_labels)
             True labels, or true targets.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Logarithm of the mean over the draws, in nats; of real targets per unit of y, of all
-            outputs jointly. Of labels its mean is minus scikit-learn's `log_loss`.
+            Logarithm of the mean over the draws, in nats; of all outputs, or labels, of a row
+            jointly, of real targets per unit of y. Of one label per row its mean is minus
+            scikit-learn's `log_loss`.
         """
         return self._scored(X, y, lambda predictive, part: (predictive.log_prob(part),))
 
@@ -349,11 +353,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         x, y = checked_table(self, X, y, reset, counts, self._numeric_target)
         return x, self._checked_target(y, reset)
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
+    def _with_input_tags(self, tags: Tags) -> Tags:
+        """Tags that also say which columns of X there may be."""
         tags.input_tags.allow_nan = self.input_encoding is not None
         tags.input_tags.categorical = self.input_encoding is not None
-        tags.target_tags.multi_output = self._numeric_target
         return tags
 
     @abstractmethod

@@ -9,23 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._inference.classes import ClassMixture
-from .._inference.moments.outputs import GaussianOutputs
 from .._likelihoods.base import Likelihood
 from .._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
-from .._predictive.scaling import quality_of_logits, temperature_of_logits
+from .._predictive.scaling import OF_CLASSES
 from .._support.caller_warnings import warn
-from .held_out import HeldOut
-from .targets import Target
+from .label_targets import LabelTarget
 
 # Classes that a warning names.
 _MOST_NAMED = 10
 
 
-class ClassLabels(Target):
+class ClassLabels(LabelTarget):
     """Labels of two classes or more.
 
     Parameters
@@ -36,7 +35,8 @@ class ClassLabels(Target):
         The estimator, for errors.
     """
 
-    can_be_calibrated = True
+    shape = ()
+    scores = OF_CLASSES
 
     def __init__(self, classes: np.ndarray, caller: str) -> None:
         self.classes, self.caller = classes, caller
@@ -61,6 +61,12 @@ class ClassLabels(Target):
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
         return self.classes[encoded.astype(int)]
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        return self.classes[probabilities.argmax(1)]
+
+    def column_names(self) -> list[str]:
+        return [f"proba_{label}" for label in self.classes]
 
     def strata(self, encoded: np.ndarray) -> np.ndarray:
         return encoded
@@ -100,27 +106,7 @@ class ClassLabels(Target):
     def predictive(
         self, outputs: Sequence[Any], likelihood: Any, calibration: dict[str, Any] | None
     ) -> ClassMixture:
-        temperature = 1.0 if calibration is None else calibration["temperature"]
-        if temperature != 1:
-            outputs = [
-                raw.divided(temperature) if isinstance(raw, GaussianOutputs) else raw / temperature
-                for raw in outputs
-            ]
-        return ClassMixture(outputs, likelihood)
+        return ClassMixture(self.cooled(outputs, calibration), likelihood)
 
-    def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
-        logits, targets, weights = [], [], []
-        for part in held_out:
-            raw = torch.cat(part.raws).double().cpu()
-            if self.binary:
-                raw = torch.cat([torch.zeros_like(raw), raw], -1)
-            logits.append(raw.numpy())
-            targets.append(part.rows.y.cpu().numpy().astype(int))
-            weights.append(part.weight)
-        temperature = temperature_of_logits(logits, targets, weights)
-        cooled = [raw / temperature for raw in logits]
-        return {
-            "temperature": temperature,
-            **quality_of_logits("before", logits, targets, weights),
-            **quality_of_logits("after", cooled, targets, weights),
-        }
+    def _logits(self, raw: Tensor) -> Tensor:
+        return torch.cat([torch.zeros_like(raw), raw], -1) if self.binary else raw

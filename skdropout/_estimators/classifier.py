@@ -6,17 +6,20 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils import compute_class_weight, compute_sample_weight
+from sklearn.utils import ClassifierTags, Tags, compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from .._inference.classes import MEASURES
 from .._inference.functions import reduce
+from .._inference.probabilities import MEASURES
 from .._support.caller_warnings import one_column
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
 from .class_labels import ClassLabels
+from .label_indicators import LabelIndicators, checked_indicators
+from .label_targets import LabelTarget
 
 
 @dataclass(eq=False, repr=False)
@@ -26,6 +29,9 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     It takes the place of scikit-learn's `MLPClassifier`. Dropout stays on at prediction: `n_draws`
     thinned networks answer, their mean is the prediction and what they disagree about is what the
     model does not know.
+
+    `y` holds one label per row, or several: a column of 0 and 1 for each label. Uncertainty and
+    probabilities are then of each label for itself.
 
     Parameters
     ----------
@@ -142,18 +148,20 @@ default="from_dtype"
         is in docs/callbacks.md.
     class_weight : dict, "balanced" or None, default=None
         Factor on the loss of each class's rows. "balanced" weighs classes by the inverse of how
-        often they occur, which `partial_fit` cannot know and refuses.
+        often they occur, which `partial_fit` cannot know and refuses. With several labels per row
+        it must be None.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted. The columns of all probabilities are in this order.
+        The labels, sorted; with several labels per row the numbers of their columns. The columns
+        of all probabilities are in this order.
     n_features_in_ : int
         Columns of `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, where `X` has names that are all strings.
     n_outputs_ : int
-        Outputs of the network: 1 for two classes, otherwise one per class.
+        Outputs of the network: 1 for two classes, otherwise one per class, or per label.
     n_layers_ : int
         Layers, with the inputs and the outputs.
     n_iter_ : int
@@ -174,7 +182,7 @@ default="from_dtype"
     best_validation_score_ : float or None
         Highest of them, the score of the weights that were kept.
     out_activation_ : str
-        "logistic" for two classes, otherwise "softmax".
+        "logistic" for two classes and for several labels per row, otherwise "softmax".
     t_ : int
         Rows seen in training, each as often as it was seen.
     dropout_rates_ : ndarray
@@ -189,8 +197,9 @@ default="from_dtype"
     calibration_ : dict or None
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
         and mean log probability and expected calibration error of those rows,
-        "log_prob_before", "log_prob_after", "ece_before" and "ece_after". None without it, and
-        with fewer than ten rows.
+        "log_prob_before", "log_prob_after", "ece_before" and "ece_after"; of several labels per
+        row the log probability of all of a row's together and the error over all of them one by
+        one. None without it, and with fewer than ten rows.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -256,6 +265,11 @@ default="from_dtype"
 
     _numeric_target = False
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = self._with_input_tags(super().__sklearn_tags__())
+        tags.classifier_tags = ClassifierTags(multi_label=True)
+        return tags
+
     # ---- fit -----------------------------------------------------------------------------
 
     def partial_fit(
@@ -266,7 +280,7 @@ default="from_dtype"
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. What one row weighs against another counts as in `fit`. The
             mean weight of the call's rows, `class_weight` included, says how far the call moves
@@ -274,7 +288,8 @@ default="from_dtype"
             0.25 moves everything by a quarter of what one call does, 1e-6 by next to nothing, and
             ones are the same as no weights.
         classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come. Needed in the first call if `y` does not hold all.
+            All labels that will ever come. Needed in the first call if `y` does not hold all. With
+            several labels per row ``range(n_labels)`` or None.
 
         Returns
         -------
@@ -295,14 +310,15 @@ default="from_dtype"
             )
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
+    def _checked_target(self, y: Any, reset: bool) -> np.ndarray:
+        y = y.toarray() if sparse.issparse(y) else y
         if y.ndim == 2 and y.shape[1] > 1:
-            raise ValueError(
-                f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; "
-                "several labels per row are not supported"
-            )
-        y = one_column(y)
-        check_classification_targets(y)
+            y = checked_indicators(y, type(self).__name__)
+        else:
+            y = one_column(y)
+            check_classification_targets(y)
+        if not reset:
+            self._target.check_shape(y)
         return y
 
     def _total_weight(
@@ -310,6 +326,12 @@ default="from_dtype"
     ) -> np.ndarray | None:
         if self.class_weight is None:
             return weight
+        if y.ndim == 2:
+            raise ValueError(
+                f"{type(self).__name__}: class_weight={self.class_weight!r} is for one label per "
+                f"row, and y has {y.shape[1]}; use class_weight=None, and sample_weight to weigh "
+                "rows"
+            )
         known = self.classes_ if again and classes is None else classes
         if weight is None:
             return self._class_weights(y, known)
@@ -334,7 +356,9 @@ default="from_dtype"
                 f"{self.classes_.tolist()}, or left out, got {np.unique(classes).tolist()}"
             )
 
-    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> ClassLabels:
+    def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> LabelTarget:
+        if y.ndim == 2:
+            return self._indicators(y.shape[1], classes)
         all_classes = np.unique(y if classes is None else classes)
         learned = np.unique(y if weight is None else y[weight > 0])
         n_classes = len(learned if classes is None else all_classes)
@@ -345,10 +369,19 @@ default="from_dtype"
             )
         return ClassLabels(all_classes, type(self).__name__)
 
+    def _indicators(self, n_labels: int, classes: Any) -> LabelIndicators:
+        target = LabelIndicators(n_labels, type(self).__name__)
+        if classes is not None and not np.array_equal(np.unique(classes), target.classes):
+            raise ValueError(
+                f"{type(self).__name__}.partial_fit: y has {n_labels} labels per row, so classes "
+                f"must be range({n_labels}) or left out, got {np.unique(classes).tolist()}"
+            )
+        return target
+
     # ---- prediction ----------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class, by the mean of the probabilities over the draws.
+        """The most probable class, or labels, by the mean of the probabilities over the draws.
 
         Parameters
         ----------
@@ -356,14 +389,15 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Labels from `classes_`.
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels from `classes_`. With several labels per row 1 for those whose probability
+            exceeds one half, otherwise 0.
         """
         proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(1)]
+        return self._target.decide(proba)
 
     def predict_proba(self, X: Any, return_std: bool = False) -> Any:
-        """Class probabilities: the mean over the draws.
+        """Probabilities of the classes, or labels: the mean over the draws.
 
         Parameters
         ----------
@@ -373,9 +407,9 @@ default="from_dtype"
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_classes)
+        proba : ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             Columns in the order of `classes_`.
-        std : ndarray of shape (n_samples, n_classes)
+        std : ndarray of the same shape
             Only with ``return_std=True``.
 
         Raises
@@ -399,7 +433,7 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             A probability of zero, which rounding can give, has the logarithm of the smallest
             positive number, not minus infinity.
         """
@@ -420,7 +454,7 @@ default="from_dtype"
 
         Returns
         -------
-        ndarray of shape (n_functions, n_samples, n_classes)
+        ndarray of shape (n_functions, n_samples, n_classes) or (n_functions, n_samples, n_labels)
             Draws first.
         """
         x = self._check_x(X)
@@ -440,5 +474,5 @@ default="from_dtype"
     def _shaped(self, values: np.ndarray) -> np.ndarray:
         return values
 
-    def _column_names(self) -> list[str]:
-        return [f"proba_{label}" for label in self.classes_]
+    def _column_names(self) -> list[str] | None:
+        return self._target.column_names()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
 
 from .._inference.functions import reduce
 from .._likelihoods.normal import SMALLEST_VARIANCE
@@ -293,6 +294,11 @@ default="from_dtype"
     }
 
     _numeric_target = True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = self._with_input_tags(super().__sklearn_tags__())
+        tags.target_tags.multi_output = True
+        return tags
 
     @staticmethod
     def _auto_batch_size(n_rows: int) -> int:

@@ -8,11 +8,11 @@ that fit worst, and was worse on new rows in likelihood too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp, softmax
+from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 from .normal import NormalComponents
 from .scores import binned_error, equal_width_bins
@@ -72,17 +72,72 @@ def _inside(mixture: NormalComponents, y: np.ndarray, level: float) -> np.ndarra
     return np.abs(2 * mixture.cdf(y) - 1) <= level
 
 
+class LogitScores(NamedTuple):
+    """How good the logits of draws are, for targets of one kind.
+
+    Attributes
+    ----------
+    log_prob : callable
+        Log probability of each row's target, ``(rows,)``, from logits ``(n_draws, rows, ...)`` and
+        targets.
+    top : callable
+        Probability of the likeliest answer and whether it is right, ``(rows,)`` or of several
+        answers a row ``(rows, n_labels)``, from the same.
+    """
+
+    log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    top: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def class_log_prob(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log of the true class's mean probability over draws: ``(rows,)``."""
+    log_p = log_softmax(logits, axis=-1)[:, np.arange(len(y)), y]
+    return logsumexp(log_p, axis=0) - np.log(len(log_p))
+
+
+def _top_class(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = softmax(logits, axis=-1).mean(0)
+    return probabilities.max(1), probabilities.argmax(1) == y
+
+
+def label_log_prob(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Log of the mean probability over draws of all labels of a row together: ``(rows,)``.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_draws, rows, n_labels)
+    y : ndarray of int of shape (rows, n_labels)
+        Zeros and ones.
+    """
+    log_p = log_expit(np.where(y == 1, logits, -logits)).sum(-1)
+    return logsumexp(log_p, axis=0) - np.log(len(log_p))
+
+
+def _top_answer(logits: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = expit(logits).mean(0)
+    has_it = probabilities > 0.5
+    return np.where(has_it, probabilities, 1 - probabilities), has_it == (y == 1)
+
+
+OF_CLASSES = LogitScores(class_log_prob, _top_class)
+OF_LABELS = LogitScores(label_log_prob, _top_answer)
+
+
 def temperature_of_logits(
-    logits: list[np.ndarray], targets: list[np.ndarray], weights: list[np.ndarray]
+    logits: list[np.ndarray],
+    targets: list[np.ndarray],
+    weights: list[np.ndarray],
+    scores: LogitScores = OF_CLASSES,
 ) -> float:
     """Most likely divisor of the logits of each draw, for the mean of the probabilities.
 
     Parameters
     ----------
-    logits : list of ndarray of shape (n_draws, rows, n_classes)
+    logits : list of ndarray of shape (n_draws, rows, n_classes or n_labels)
         One for each part of the held-out rows.
-    targets : list of ndarray of int of shape (rows,)
+    targets : list of ndarray of int of shape (rows,) or (rows, n_labels)
     weights : list of ndarray of shape (rows,)
+    scores : LogitScores
 
     Returns
     -------
@@ -91,17 +146,11 @@ def temperature_of_logits(
 
     def log_likelihood(temperature: float) -> float:
         return sum(
-            weight @ class_log_prob(raw / temperature, y)
+            weight @ scores.log_prob(raw / temperature, y)
             for raw, y, weight in zip(logits, targets, weights, strict=True)
         )
 
     return _most_likely(log_likelihood)
-
-
-def class_log_prob(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Log of the true class's mean probability over draws: ``(rows,)``."""
-    log_p = log_softmax(logits, axis=-1)[:, np.arange(len(y)), y]
-    return logsumexp(log_p, axis=0) - np.log(len(log_p))
 
 
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:
@@ -141,7 +190,11 @@ def quality_of_mixtures(
 
 
 def quality_of_logits(
-    when: str, logits: list[np.ndarray], targets: list[np.ndarray], weights: list[np.ndarray]
+    when: str,
+    logits: list[np.ndarray],
+    targets: list[np.ndarray],
+    weights: list[np.ndarray],
+    scores: LogitScores = OF_CLASSES,
 ) -> dict[str, float]:
     """Mean log probability of held-out rows, and their expected calibration error.
 
@@ -149,17 +202,18 @@ def quality_of_logits(
     ----------
     when : str
         Ending of the names.
-    logits, targets, weights : list of ndarray
+    logits, targets, weights, scores
         As for `temperature_of_logits`.
     """
+    log_prob = [scores.log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
     weight = np.concatenate(weights)
-    probabilities = np.concatenate([softmax(raw, axis=-1).mean(0) for raw in logits])
-    y = np.concatenate(targets)
-    log_prob = [class_log_prob(raw, y) for raw, y in zip(logits, targets, strict=True)]
-    # As `skdropout.metrics.expected_calibration_error` by default.
-    top, right = probabilities.max(1), probabilities.argmax(1) == y
-    ece = binned_error(top, right, weight, equal_width_bins(top, _N_BINS))
     mean = float(np.average(np.concatenate(log_prob), weights=weight))
+    tops = [scores.top(raw, y) for raw, y in zip(logits, targets, strict=True)]
+    top, right = (np.concatenate(parts) for parts in zip(*tops, strict=True))
+    # As `skdropout.metrics.expected_calibration_error` by default, over all answers.
+    weight = np.repeat(weight, top.size // len(weight))
+    top, right = top.ravel(), right.ravel()
+    ece = binned_error(top, right, weight, equal_width_bins(top, _N_BINS))
     return {f"log_prob_{when}": mean, f"ece_{when}": ece}
 
 

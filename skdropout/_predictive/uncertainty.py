@@ -13,8 +13,9 @@ class Uncertainty(NamedTuple):
     Attributes
     ----------
     mean : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_classes)
-        Regressor: predicted mean, in the units of y. Classifier: class probabilities.
-    total : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Regressor: predicted mean, in the units of y. Classifier: class probabilities, or with
+        several labels per row the probability of each, (n_samples, n_labels).
+    total : ndarray of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_labels)
         ``epistemic + aleatoric``. Regressor: variance of a new observation, in squared units of
         y. Classifier: half the Gini impurity of the mean probabilities (for two classes
         ``p (1 - p)``), or with ``measure="entropy"`` the predictive entropy in nats.

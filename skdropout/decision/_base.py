@@ -146,6 +146,9 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
         tags.classifier_tags = inner.classifier_tags
+        if tags.classifier_tags is not None:
+            # A row is referred by one label.
+            tags.classifier_tags.multi_label = False
         tags.regressor_tags = inner.regressor_tags
         tags.non_deterministic = inner.non_deterministic
         tags.target_tags.multi_output = False

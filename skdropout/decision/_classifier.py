@@ -112,6 +112,11 @@ class ReferralClassifier(ClassifierMixin, Referral):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise ValueError(
+                f"{type(self).__name__}: y must hold one label per row, got shape {y.shape}; a row "
+                "is referred by one label. Fit one model per label"
+            )
         y = one_column(y)
         check_classification_targets(y)
         return y

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..metrics._checks import checked_classes
 from ..metrics._row_scores import (
     classifier_scores,
     regressor_scores,
@@ -100,7 +101,8 @@ class ClassifierRule:
             score = classifier_scores(fitted, X, self.uncertainty).score
             return Judged(np.asarray(fitted.predict(X)), score)
         if self.uncertainty == "expected_cost":
-            proba = self._all_classes(fitted, np.asarray(fitted.predict_proba(X)))
+            proba = checked_classes(fitted, fitted.predict_proba(X))
+            proba = self._all_classes(fitted, proba)
             score = self.costs.least(proba.astype(np.float64))
         else:
             proba, score = classifier_scores(fitted, X, self.uncertainty)

@@ -81,6 +81,13 @@ class UncertaintyDisplay:
         UncertaintyDisplay
         """
         parts = predict_uncertainty(estimator, X, measure=measure)
+        if np.ndim(parts.total) == 2 and np.shape(parts.total)[1] > 1:
+            raise ValueError(
+                f"{cls.__name__}.from_estimator draws one uncertainty per row, and "
+                f"{type(estimator).__name__} has {np.shape(parts.total)[1]}, one for each label or "
+                f"output; choose one, as in {cls.__name__}.from_predictions("
+                "uncertainty.epistemic[:, 0], uncertainty.aleatoric[:, 0])"
+            )
         wrong = None
         if y is not None and is_classifier(estimator):
             wrong = np.asarray(estimator.predict(X)) != column_or_1d(y)

@@ -9,6 +9,9 @@ from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._predictive.checks import checked_finite
 
+# How far the probabilities of a row's classes may be from a sum of one.
+_UNIT_TOLERANCE = 0.01
+
 
 def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
     """Weights of the rows, ones if there are none: ``(n_samples,)``, float64.
@@ -25,6 +28,25 @@ def checked_weight(sample_weight: Any, n_samples: int) -> np.ndarray:
     if not (np.isfinite(weight).all() and (weight >= 0).all() and (weight > 0).any()):
         raise ValueError("sample_weight must be finite, not negative and not all zero")
     return weight
+
+
+def checked_classes(estimator: Any, probabilities: Any) -> np.ndarray:
+    """Probabilities of classes of which each row has one: ``(n_samples, n_classes)``.
+
+    Raises
+    ------
+    ValueError
+        For those of a model of several labels per row, which do not add up to one.
+    """
+    proba = np.asarray(probabilities)
+    # What is not a number is told by those who know the row.
+    if proba.ndim != 2 or (np.abs(proba.sum(1) - 1) > _UNIT_TOLERANCE).any():
+        raise ValueError(
+            f"{type(estimator).__name__} gives rows probabilities that do not add up to one, as "
+            "where y has several labels per row; referral, and scores of class probabilities, are "
+            "for one label per row. Fit one model per label for them"
+        )
+    return proba
 
 
 def checked_target(name: str, y_true: Any) -> np.ndarray:

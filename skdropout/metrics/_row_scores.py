@@ -19,6 +19,7 @@ from .._support.sklearn import num_samples, safe_indexing
 from .._wrappers.target_transforms import TargetTransform
 from .._wrappers.walk import no_uncertainty, walk
 from .._wrappers.wrapped import intervals, predict_uncertainty, says_std
+from ._checks import checked_classes
 
 CLASSIFIER_UNCERTAINTIES = frozenset(
     {"total", "epistemic", "aleatoric", "entropy", "max_probability"}
@@ -69,19 +70,21 @@ def classifier_scores(fitted: Any, X: Any, uncertainty: str) -> Scored:
     TypeError
         If the epistemic or aleatoric part is asked of a classifier that has none.
     ValueError
-        If the model has no noise and one member, or for a score that is NaN.
+        If the model has no noise and one member, for a score that is NaN, and for a model of
+        several labels per row.
     """
     inner, inner_x = walk(fitted, X)
     if uncertainty in _PARTS and hasattr(inner, "predict_uncertainty"):
         parts = inner.predict_uncertainty(inner_x)
-        return _finite(inner, parts.mean, getattr(parts, uncertainty))
+        mean = checked_classes(inner, parts.mean)
+        return _finite(inner, mean, getattr(parts, uncertainty))
     if uncertainty in ("epistemic", "aleatoric"):
         raise TypeError(
             f"uncertainty={uncertainty!r} needs a model with predict_uncertainty. "
             f"{no_uncertainty(inner)}. 'total', 'entropy' and 'max_probability' work with any "
             "classifier that has predict_proba"
         )
-    proba = np.asarray(inner.predict_proba(inner_x))
+    proba = checked_classes(inner, inner.predict_proba(inner_x))
     return _finite(inner, proba, _PROBABILITY_SCORES[uncertainty](proba))
 
 

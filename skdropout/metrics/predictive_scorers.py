@@ -22,7 +22,7 @@ from .._predictive.scores import interval_loss
 from .._wrappers.target_transforms import TargetTransform
 from .._wrappers.walk import walk
 from .._wrappers.wrapped import intervals, normal_distributions
-from ._checks import checked_weight, mean_over_rows
+from ._checks import checked_classes, checked_weight, mean_over_rows
 from ._scorer import WeightedScorer
 from .calibration import expected_calibration_error
 from .predictive import checked_density
@@ -205,7 +205,8 @@ def _probabilities(what: str, estimator: Any, X: Any) -> tuple[np.ndarray, np.nd
         raise TypeError(
             f"scorer: {what} needs a classifier with predict_proba, got {type(estimator).__name__}"
         )
-    return np.asarray(estimator.predict_proba(X)), np.asarray(estimator.classes_)
+    proba = checked_classes(estimator, estimator.predict_proba(X))
+    return proba, np.asarray(estimator.classes_)
 
 
 log_predictive_density_scorer = PredictiveScorer("log_predictive_density_scorer", _log_density, {})

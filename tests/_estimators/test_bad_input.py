@@ -185,12 +185,6 @@ def test_counts_have_no_noise_of_their_own(two_targets):
         _ = model.noise_std_
 
 
-def test_several_labels_a_row(two_classes):
-    X, y = two_classes
-    with pytest.raises(ValueError, match=r"one label per row, got shape \(120, 2\)"):
-        quick(DropoutMLPClassifier).fit(X, np.column_stack([y, 1 - y]))
-
-
 def test_real_targets_for_a_classifier(real_target):
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         quick(DropoutMLPClassifier).fit(*real_target)

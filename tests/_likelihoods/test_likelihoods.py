@@ -6,6 +6,7 @@ from skdropout._likelihoods.base import mixture_log_prob
 from skdropout._likelihoods.classes import BinaryLikelihood, CategoricalLikelihood
 from skdropout._likelihoods.gaussian import GaussianLikelihood
 from skdropout._likelihoods.heteroscedastic import HeteroscedasticLikelihood
+from skdropout._likelihoods.labels import MultilabelLikelihood
 from skdropout._likelihoods.poisson import PoissonLikelihood
 
 ROWS, MEMBERS = 6, 2
@@ -35,11 +36,13 @@ def _cases():
     generator = torch.Generator().manual_seed(0)
     binary = torch.randint(2, (1, ROWS), generator=generator).float()
     classes = torch.randint(4, (1, ROWS), generator=generator)
+    labels = torch.randint(2, (1, ROWS, 3), generator=torch.Generator().manual_seed(2)).float()
     real = torch.randn(1, ROWS, 3, generator=generator)
     counts = torch.randint(6, (1, ROWS, 3), generator=generator).float()
     return [
         (BinaryLikelihood(), binary),
         (CategoricalLikelihood(4), classes),
+        (MultilabelLikelihood(3), labels),
         (_gaussian(), real),
         (_heteroscedastic(), real),
         (_half_released(), real),
@@ -60,6 +63,8 @@ def _log_prob(likelihood, raw, y, member):
         return Bernoulli(logits=raw[..., 0]).log_prob(y)
     if isinstance(likelihood, CategoricalLikelihood):
         return Categorical(logits=raw).log_prob(y)
+    if isinstance(likelihood, MultilabelLikelihood):
+        return Bernoulli(logits=raw).log_prob(y.expand(raw.shape)).sum(-1)
     if isinstance(likelihood, PoissonLikelihood):
         return Poisson(raw.exp() * likelihood.means[member]).log_prob(y).sum(-1)
     if isinstance(likelihood, HeteroscedasticLikelihood):
@@ -127,16 +132,33 @@ def test_extreme_logits_have_finite_losses():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("likelihood", [BinaryLikelihood(), CategoricalLikelihood(4)])
+@pytest.mark.parametrize(
+    "likelihood", [BinaryLikelihood(), CategoricalLikelihood(4), MultilabelLikelihood(3)]
+)
 def test_probabilities_are_those_of_the_distribution(likelihood, dtype):
     """Also far from zero, where exponentials overflow; memory is overwritten only where asked."""
     generator = torch.Generator().manual_seed(0)
     raw = torch.randn(5, ROWS, likelihood.n_raw, generator=generator, dtype=dtype) * 3
     raw[0] *= 1e3
-    expected = likelihood.distribution(raw, 0).probs.view_as(raw)
+    expected = likelihood.distribution(raw, 0)
+    expected = getattr(expected, "base_dist", expected).probs.view_as(raw)
     before = raw.clone()
     tolerance = {"rtol": 100 * torch.finfo(dtype).eps, "atol": 1e-30}
     torch.testing.assert_close(likelihood.probabilities(raw), expected, **tolerance)
     assert raw.equal(before)
     torch.testing.assert_close(likelihood.probabilities(raw, out=raw), expected, **tolerance)
     torch.testing.assert_close(raw, expected, **tolerance)
+
+
+def test_several_labels_are_as_many_models_of_two_classes():
+    generator = torch.Generator().manual_seed(0)
+    raw = torch.randn(MEMBERS, ROWS, 3, generator=generator) * 3
+    y = torch.randint(2, (MEMBERS, ROWS, 3), generator=generator).float()
+    labels, binary = MultilabelLikelihood(3), BinaryLikelihood()
+    pairs = [(raw[..., k : k + 1], y[..., k]) for k in range(3)]
+    losses = sum(binary.loss(*pair) for pair in pairs)
+    torch.testing.assert_close(labels.loss(raw, y), losses)
+    gradient = torch.cat([binary.gradient(one.clone(), own) for one, own in pairs], -1)
+    torch.testing.assert_close(labels.gradient(raw.clone(), y), gradient)
+    probabilities = torch.cat([binary.probabilities(one) for one, _ in pairs], -1)
+    torch.testing.assert_close(labels.probabilities(raw), probabilities)

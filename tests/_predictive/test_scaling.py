@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.special import expit
 from scipy.stats import norm
 from sklearn.metrics import log_loss
 
 from skdropout._predictive.normal import NormalMixture
-from skdropout._predictive.scaling import folds, scale_of_std, temperature_of_logits
+from skdropout._predictive.scaling import (
+    OF_LABELS,
+    folds,
+    quality_of_logits,
+    scale_of_std,
+    temperature_of_logits,
+)
+from skdropout.metrics import expected_calibration_error
 
 
 def test_the_scale_of_one_normal_distribution_is_a_quantile():
@@ -51,6 +59,38 @@ def test_the_temperature_has_a_gradient_of_zero():
         return losses[1] - losses[0]
 
     assert got == pytest.approx(brentq(slope, 0.5, 10), rel=5e-3)
+
+
+def test_the_temperature_of_labels_has_a_gradient_of_zero():
+    """Of one draw, where the labels of a row are independent: of the sum of their log losses."""
+    rng = np.random.default_rng(0)
+    logits = 4 * rng.standard_normal((1, 300, 3))
+    y = (rng.uniform(size=(300, 3)) < expit(logits[0] / 2.5)).astype(int)
+    got = temperature_of_logits([logits], [y], [np.ones(300)], OF_LABELS)
+
+    def slope(temperature, step=1e-4):
+        before, after = (
+            log_loss(y.ravel(), expit(logits[0] / t).ravel())
+            for t in (temperature - step, temperature + step)
+        )
+        return after - before
+
+    assert got == pytest.approx(brentq(slope, 0.5, 10), rel=5e-3)
+
+
+def test_the_quality_of_labels_counts_rows_jointly_and_answers_one_by_one():
+    rng = np.random.default_rng(0)
+    logits, y = rng.standard_normal((7, 60, 3)), rng.integers(2, size=(60, 3))
+    weight = rng.integers(1, 4, 60)
+    got = quality_of_logits("after", [logits], [y], [weight], OF_LABELS)
+    p = expit(logits)
+    joint = np.where(y == 1, p, 1 - p).prod(-1).mean(0)
+    assert got["log_prob_after"] == pytest.approx(np.average(np.log(joint), weights=weight))
+    cells = np.repeat(weight, 3)
+    has_it = p.mean(0).ravel()
+    proba = np.stack([1 - has_it, has_it], 1)
+    ece = expected_calibration_error(y.ravel(), proba, sample_weight=cells)
+    assert got["ece_after"] == pytest.approx(ece)
 
 
 @pytest.mark.parametrize(

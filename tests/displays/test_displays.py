@@ -21,6 +21,7 @@ from skdropout.displays import (
     RiskCoverageDisplay,
     UncertaintyDisplay,
 )
+from tests.reference import quick
 from tests.referral_cases import CANCER, linear, network
 
 mpl.use("Agg")
@@ -251,3 +252,10 @@ def test_bad_input_gets_a_sentence(draw, match):
 def test_an_estimator_without_parts_cannot_show_them():
     with pytest.raises(TypeError, match="LogisticRegression"):
         UncertaintyDisplay.from_estimator(LogisticRegression(max_iter=5000).fit(*CANCER), *CANCER)
+
+
+def test_several_labels_have_no_one_uncertainty_to_draw(two_classes):
+    X, y = two_classes
+    model = quick(skdropout.DropoutMLPClassifier).fit(X, np.column_stack([y, 1 - y]))
+    with pytest.raises(ValueError, match=r"one uncertainty per row, and DropoutMLP\w+ has 2"):
+        UncertaintyDisplay.from_estimator(model, X)

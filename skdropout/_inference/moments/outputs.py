@@ -56,6 +56,11 @@ class GaussianOutputs(NamedTuple):
         """The distribution of the outputs divided by a number."""
         return self._replace(mean=self.mean / by, covariance=self.covariance / by**2)
 
+    def marginals(self) -> GaussianOutputs:
+        """The distribution of each output for itself, as rows of one output, a row's together."""
+        variance = self.covariance.diagonal(dim1=1, dim2=2)
+        return GaussianOutputs(self.mean.reshape(-1, 1), variance.reshape(-1, 1, 1))
+
     def at(self, points: np.ndarray, n_zeros: int = 0) -> Tensor:
         """Points of a standard normal distribution ``(n, n_raw)``, as points of this one.
 
