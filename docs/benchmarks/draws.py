@@ -48,7 +48,7 @@ Before the clock starts, the mean probabilities of both are compared: the larges
 lie within sampling error."""
 
 
-BUSY_ROUNDS = "At most three rounds: the rival takes minutes."
+BUSY_ROUNDS = "One round after one to warm up: the rival takes minutes."
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def main() -> None:
         page.add(f"## Threads: {n_threads}", markdown_table([*header, "float64 / float32"], lines))
     if options.busy:
         with threads(n_cores()), busy_core():
-            lines = [row for case in cases for row in case_rows(case, min(repeats, 3))]
+            lines = [row for case in cases for row in case_rows(case, 1)]
         table = markdown_table([*header, "float64 / float32"], lines)
         page.add("## A busy core", BUSY.format(cores=n_cores()), BUSY_ROUNDS, table)
     page.write()
