@@ -76,16 +76,21 @@ def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
 
 def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
     """What encodes a table, not yet fitted; None where its columns go as they come."""
-    encoding = given.input_encoding
+    encoding, declared = given.input_encoding, given.categorical_features
+    by_dtype = isinstance(declared, str | None)
     if encoding == "auto":
-        if isinstance(given.categorical_features, str | None) and _plain_numbers(X):
+        if by_dtype and _plain_numbers(X):
             return None
         encoding = "scale"
     if encoding is None:
+        if not by_dtype:
+            raise ValueError(
+                f"{type(given).__name__}: categorical_features={declared!r:.200} says which "
+                "columns to encode, and input_encoding=None encodes none; use 'auto', 'scale' or "
+                "'piecewise'"
+            )
         return None
-    return TableEncoder(
-        encoding, categorical_features=given.categorical_features, sparse_output=False
-    )
+    return TableEncoder(encoding, categorical_features=declared, sparse_output=False)
 
 
 def _plain_numbers(X: Any) -> bool:

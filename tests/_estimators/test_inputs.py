@@ -185,6 +185,12 @@ def test_columns_that_numbers_stand_for_categories_in(two_classes):
     assert len(names) == 5 + 4
 
 
+def test_categories_that_nothing_would_encode_are_refused(two_classes):
+    model = quick(DropoutMLPClassifier, input_encoding=None, categorical_features=[0])
+    with pytest.raises(ValueError, match=r"categorical_features=\[0\].*input_encoding=None"):
+        model.fit(*two_classes)
+
+
 def test_input_dropout_of_encoded_columns_is_refused(passengers):
     X, y = passengers
     with pytest.raises(ValueError, match=r"input_dropout_rate=0\.1 needs"):
