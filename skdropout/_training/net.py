@@ -149,7 +149,7 @@ class DropoutNet(NeuralNet):
         recorder = Recorder(self.history, n_members)
         self.run_ = TrainingRun(moving, self.optimizer_, self.plans, self.step_ratios_, X, recorder)
         if any(listens_to_batches(callback) for _, callback in self.callbacks_):
-            self.run_.on_step, self.run_.steps.on_gradient = self._notified_step, self._on_gradient
+            self.run_.on_step, self.run_.on_gradient = self._notified_step, self._on_gradient
 
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:
         return X, self.validation

@@ -44,7 +44,9 @@ class TrainingRun:
     steps : Steps
         Theirs.
     on_step : callable or None
-        Makes a step in the place of `steps.step`.
+        Makes a step in the place of `step`.
+    on_gradient : callable or None
+        Called with inputs and targets of each batch once its gradients are there.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TrainingRun:
         self.recorder = recorder
         self.living = np.arange(len(plans))
         self.on_step: Callable[[Batch], Tensor] | None = None
+        self.on_gradient: Callable[[Tensor, Tensor], None] | None = None
         self._whole: Moving | None = None
         self._lay_out(moving)
         architecture = moving.stack.architecture
@@ -72,9 +75,7 @@ class TrainingRun:
         """Let the optimizer and everything that computes gradients work on some members."""
         self.moving = moving
         plans = [self.plans[member] for member in self.living.tolist()]
-        before = getattr(self, "steps", None)
         self.steps = Steps(moving, self.optimizer, plans)
-        self.steps.on_gradient = None if before is None else before.on_gradient
         self.steps.set_ratios(self.ratios[self.living])
 
     # ---- epochs --------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class TrainingRun:
 
     def step(self, batch: Batch) -> Tensor:
         """One step of the optimizer. Returns the raw outputs that it was made from."""
-        return self.steps.step(batch)
+        return self.steps.step(batch, self.on_gradient)
 
     def validate(self, validation: Sequence[Rows], n_draws: int) -> None:
         """Record the log predictive density of the members' validation rows."""

@@ -47,11 +47,6 @@ class Steps:
         Its stack's parameters become views of one vector.
     optimizer : Optimizer
     plans : sequence of Plan, one per member
-
-    Attributes
-    ----------
-    on_gradient : callable or None
-        Called with inputs and targets of a batch once its gradients are there.
     """
 
     def __init__(
@@ -64,7 +59,6 @@ class Steps:
         self.backprop = Backprop(self.stack) if Backprop.supports(self.stack) else None
         alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
         self.penalty = ElasticNet(alphas, l1_ratios, self.flat)
-        self.on_gradient: Callable[[Tensor, Tensor], None] | None = None
         self.by_ratio: Tensor | None = None
 
     def set_ratios(self, ratios: np.ndarray) -> None:
@@ -93,15 +87,24 @@ class Steps:
         """The KL term of the objective: ``(members,)``."""
         return self.stack.kl() * self.kl_factors
 
-    def step(self, batch: Batch) -> Tensor:
-        """One step of the optimizer. Returns the raw outputs that it was made from."""
+    def step(
+        self, batch: Batch, on_gradient: Callable[[Tensor, Tensor], None] | None = None
+    ) -> Tensor:
+        """One step of the optimizer. Returns the raw outputs that it was made from.
+
+        Parameters
+        ----------
+        batch : Batch
+        on_gradient : callable, optional
+            Called with inputs and targets of the batch once its gradients are there.
+        """
         raw = self._gradients(batch)
         n_rows = batch.y.shape[1]
         self.penalty.add_gradient(n_rows if batch.counting is None else batch.counting)
         if self.gradient_scale is not None:
             self.flat.gradient.mul_(self.gradient_scale)
-        if self.on_gradient is not None:
-            self.on_gradient(batch.x, batch.y)
+        if on_gradient is not None:
+            on_gradient(batch.x, batch.y)
         if self.by_ratio is None:
             take_step(self.optimizer, self.flat)
         else:
