@@ -27,12 +27,15 @@ NETWORKS = [
     ("bayes_by_backprop", "batch"),
 ]
 
+ONE_NETWORK: dict[str, Any] = {"cv": None, "early_stopping": False, "calibrate": False}
+"""One training on all rows."""
+
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {
+    **ONE_NETWORK,
     "tol": 10.0,
     "n_iter_no_change": 5,
     "learning_rate": "constant",
-    "calibrate": False,
     "random_state": 0,
 }
 

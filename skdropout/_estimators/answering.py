@@ -10,6 +10,7 @@ import torch
 
 from .._inference.functions import Draws, Functions, Moments, Rounds
 from .._networks.plain import PlainStack
+from .._predictive.needed_draws import fixed_draws
 from .._support.random import local_random_state, new_seed
 from .._support.sklearn import Interval, validate_parameter_constraints
 from .._support.threads import threads_for
@@ -42,7 +43,12 @@ def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functio
             return Moments(_moments(estimator))
         if estimator.n_draws == "auto":
             return Rounds(stack, estimator._with_error)
-        return Draws(stack.draw(estimator.n_draws))
+        return Draws(stack.draw(draws_of_each(int(estimator.n_draws), len(stack.members))))
+
+
+def draws_of_each(n_draws: int, n_members: int) -> int:
+    """Draws of each member, of so many in all: one at least."""
+    return max(1, -(-n_draws // n_members))
 
 
 def _check_uncertain(estimator: DropoutMLP, method: str) -> None:
@@ -69,10 +75,12 @@ def check_error(estimator: DropoutMLP) -> None:
             "comes from finitely many draws, and inference='moments' makes none; "
             "set_params(inference='draws') needs no refit"
         )
-    if estimator.n_draws == 1 and estimator.net_.module_.noisy:
+    stack, n_draws = estimator.net_.module_, fixed_draws(estimator.n_draws)
+    if stack.noisy and n_draws and draws_of_each(n_draws, n_members := len(stack.members)) < 2:
         raise ValueError(
-            f"{type(estimator).__name__}.predict_uncertainty: return_error=True needs n_draws of "
-            "at least 2, got n_draws=1; set_params(n_draws=100) needs no refit"
+            f"{type(estimator).__name__}.predict_uncertainty: return_error=True needs two draws of "
+            f"each network and the model has {n_members}, got n_draws={n_draws}; "
+            "set_params(n_draws=100) needs no refit"
         )
 
 

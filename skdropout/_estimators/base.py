@@ -19,6 +19,7 @@ from torch import Tensor
 from .._inference.functions import Functions, reduce
 from .._networks.sparsity import sparsify
 from .._predictive.frames import uncertainty_frame
+from .._predictive.needed_draws import fixed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.caller_warnings import warn
 from .._support.random import new_seed
@@ -26,8 +27,8 @@ from .._support.sklearn import StrOptions, validate_parameter_constraints, valid
 from .._support.threads import threads_for
 from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
-from .answering import check_error, functions_of
-from .calibration import calibrated, train_folds
+from .answering import check_error, draws_of_each, functions_of
+from .calibration import OutOfFold, calibrated, out_of_fold
 from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
 from .inputs import checked_rows, checked_table
 from .parameters import Parameters
@@ -37,6 +38,9 @@ from .targets import Target
 
 # Passes over the rows of one call of `partial_fit`, whatever their weights.
 _MOST_PASSES = 100
+# Attributes that there are with ``store_oof=True``.
+_OF_STORE_OOF = ("_out_of_fold", "oof_proba_", "oof_mean_", "oof_std_")
+
 # Of a mean weight: no reason for one more pass.
 _ROUNDING = 1e-9
 
@@ -92,11 +96,12 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         y: Any,
         sample_weight: Any = None,
         *,
+        groups: Any = None,
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Any:
-        """Train the network.
+        """Train the networks.
 
         Parameters
         ----------
@@ -108,9 +113,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             array, DataFrame or sparse matrix of 0 and 1, with a column for each label.
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. A weight of zero leaves the row out.
+        groups : array-like of shape (n_samples,), default=None
+            Which rows belong together, such as those of one patient. They are never on both sides
+            of a split that the estimator makes, so it stops and is calibrated for new groups.
         X_val : array-like of shape (n_val, n_features), default=None
-            Rows that early stopping watches instead of a random part of `X`. Only with
-            ``early_stopping=True``.
+            Rows for early stopping and calibration, in the place of folds or a part of `X`.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -130,25 +137,33 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         with _restored_on_error(self), torch.inference_mode(False), threads_for():
             validate_parameters(self)
             again = self.warm_start and hasattr(self, "net_")
-            described = describe(self, X, y, sample_weight, again=again)
+            described = describe(self, X, y, sample_weight, again=again, groups=groups)
             given = validation_rows(self, described, X_val, y_val, sample_weight_val)
-            fitting = prepare(self, described, given)
-            going_on = copy.deepcopy((self.net_.module_, self.net_.criterion_)) if again else ()
-            net = fitting.job.net(*going_on)
+            # Whoever goes on holds out the same rows from each network as before.
+            fitting = prepare(self, described, given, seed=self._seed if again else None)
+            net = fitting.job.net(*self._going_on(fitting)) if again else fitting.job.net()
             self._train(
                 net, fitting.described, lambda: train_net(net, fitting.job.rows, self.max_iter)
             )
-            return self._receive(fitting, net, train_folds(self, fitting, net))
+            if net.failures_:
+                net = net.select(net.survivors(range(len(net.plans))))
+            return self._receive(fitting, net)
+
+    def _going_on(self, fitting: Fitting) -> tuple:
+        """Copies of the networks that there are, if they are as many as are to be trained."""
+        there, wanted = len(self.net_.module_.members), len(fitting.job.members)
+        if there != wanted:
+            raise ValueError(
+                f"{type(self).__name__}: warm_start=True goes on with the {there} networks that "
+                f"there are, but cv={self.cv!r:.100} and n_members={self.n_members} now make "
+                f"{wanted}; start anew with warm_start=False"
+            )
+        return copy.deepcopy((self.net_.module_, self.net_.criterion_))
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
         # Tensors that are made in the caller's inference mode could not be trained.
         with _restored_on_error(self), torch.inference_mode(False), threads_for():
             validate_parameters(self)
-            if self.early_stopping:
-                raise ValueError(
-                    f"{type(self).__name__}.partial_fit does not support early_stopping=True: "
-                    "one pass over the rows leaves nothing to stop"
-                )
             again = hasattr(self, "net_")
             described = describe(self, X, y, sample_weight, classes, again)
             rows = described.rows
@@ -162,7 +177,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0
             passes = self._passes(described.weight)
-            self._train(net, described, lambda: train_passes(net, rows, *passes))
+            self._train(net, described, lambda: train_passes(net, rows, *passes), all_must=True)
             self._adopt(described, net, n_before)
         return self
 
@@ -179,11 +194,19 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         share = max(weight - whole, 0.0)
         return whole, 0.0 if whole and share < _ROUNDING else share
 
-    def _train(self, net: DropoutNet, described: Described, train: Callable[[], None]) -> None:
+    def _train(
+        self,
+        net: DropoutNet,
+        described: Described,
+        train: Callable[[], None],
+        all_must: bool = False,
+    ) -> None:
+        """Train, and raise if all networks diverged, or any one that must not."""
         net.model_ = self._in_training(net, described)
         try:
             train()
-            for failure in net.failures_.values():
+            net.survivors(range(len(net.plans)))
+            for failure in net.failures_.values() if all_must else ():
                 raise NonFiniteLossError(failure)
         except NonFiniteLossError as error:
             raise divergence(self, error, described.rows) from error
@@ -195,7 +218,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         model.net_, model.calibration_ = net, None
         return model
 
-    def _receive(self, fitting: Fitting, net: Any, fold_nets: list | None) -> Any:
+    def _receive(self, fitting: Fitting, net: Any) -> Any:
         """Receive what was trained, and set everything that follows from it.
 
         Parameters
@@ -203,15 +226,24 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         fitting : Fitting
         net : DropoutNet or NonFiniteLossError
             Of its job.
-        fold_nets : list of DropoutNet or NonFiniteLossError, or None
-            Of its folds. None leaves the predictions as they are.
         """
-        for trained in (net, *(fold_nets or ())):
-            if isinstance(trained, NonFiniteLossError):
-                raise divergence(self, trained, fitting.job.rows) from trained
+        if isinstance(net, NonFiniteLossError):
+            raise divergence(self, net, fitting.job.rows) from net
         self._adopt(fitting.described, net, max_iter=self.max_iter, n_rows=fitting.n_rows)
-        if fold_nets is not None:
-            self.calibration_ = calibrated(self, fitting, net, fold_nets)
+        n_lost = len(fitting.job.members) - len(net.module_.members)
+        if n_lost:
+            warn(
+                f"{type(self).__name__}: the training of {n_lost} of {len(fitting.job.members)} "
+                "networks diverged; the others predict without them. The likely cause is in X "
+                "(scale it) or in a learning_rate_init that is too large"
+            )
+        self._seed, self.n_folds_ = fitting.seed, fitting.n_folds
+        self.calibration_ = calibrated(self, fitting, net)
+        for name in _OF_STORE_OOF:
+            self.__dict__.pop(name, None)
+        if self.store_oof:
+            self._out_of_fold = OutOfFold.of(fitting, net)
+            self.__dict__.update(out_of_fold(self, fitting, net, self.calibration_))
         return self
 
     def _adopt(
@@ -228,7 +260,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         for name in COLUMN_ATTRIBUTES:
             self.__dict__.pop(name, None)
         self.__dict__.update(described.attributes())
-        self.__dict__.update(fitted_attributes(net, self.early_stopping))
+        self.__dict__.update(fitted_attributes(net))
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         if not n_before:
             self.calibration_ = None
@@ -331,6 +363,12 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             scikit-learn's `log_loss`.
         """
         return self._scored(X, y, lambda predictive, part: (predictive.log_prob(part),))
+
+    @property
+    def _n_functions(self) -> int:
+        """Functions of which a prediction is the mean; 100 for ``n_draws="auto"``."""
+        n_members = len(self.net_.module_.members)
+        return n_members * draws_of_each(fixed_draws(self.n_draws), n_members)
 
     def _check_x(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -1,48 +1,68 @@
-"""Calibration as a part of a fit: networks that are trained for it, and what it chose."""
+"""What a fit finds out on rows that its networks have not seen: a scale, and answers to keep."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
+from .._inference.functions import Draws, reduce
 from .._predictive.needed_draws import fixed_draws
-from .._support.caller_warnings import warn
-from .._training.jobs import train_jobs
+from .._support.arrays import as_array
+from .._support.random import local_random_state
 from .._training.net import DropoutNet
 from .._training.rows import Rows
-from .fitting import Fitting
-from .held_out import HeldOut, held_out
+from .fitting import Fitting, Held
+from .held_out import functions_of_members, held_out
 from .parameters import Parameters
 
+# Rows that pin one number down to a per cent or two; more only take longer.
+_ENOUGH_ROWS = 5000
+# Fewer say nothing.
+_FEWEST_ROWS = 10
 
-def train_folds(given: Parameters, fitting: Fitting, net: DropoutNet) -> list | None:
-    """The networks that calibrate, or None if the user wants no more of them.
+
+class OutOfFold(NamedTuple):
+    """Who has not seen which of the rows that a fit was given.
+
+    Attributes
+    ----------
+    n_rows : int
+        That the fit was given.
+    parts : list of (ndarray of int, list of int)
+        Rows, and the members that were not trained on them.
+    """
+
+    n_rows: int
+    parts: list[tuple[np.ndarray, list[int]]]
+
+    @classmethod
+    def of(cls, fitting: Fitting, net: DropoutNet) -> OutOfFold:
+        """Of what was trained for a fit."""
+        there = answering(fitting, net)
+        parts = [(held.numbers, who) for held, who in there if held.numbers is not None]
+        return cls(len(fitting.described.given.y), parts)
+
+
+def answering(fitting: Fitting, net: DropoutNet) -> Iterator[tuple[Held, list[int]]]:
+    """Held-out rows, and which members of a net have not seen them.
 
     Parameters
     ----------
-    given : Parameters
-        Of the estimator.
     fitting : Fitting
     net : DropoutNet
-        The one that predicts, trained.
+        Trained for it. It may lack members, whose training diverged.
     """
-    if net.interrupted:
-        # Who ends the training does not wait for more networks.
-        return None
-    try:
-        return train_jobs([job for job, _ in fitting.folds])
-    except KeyboardInterrupt:
-        warn(
-            f"{type(given).__name__}: calibration interrupted by the user; the model is "
-            "trained, but its predictions are not calibrated"
-        )
-        return None
+    place = {member: number for number, member in enumerate(net.module_.members)}
+    for held in fitting.held:
+        members = [place.get(fitting.job.members[member]) for member in held.members]
+        if there := [member for member in members if member is not None]:
+            yield held, there
 
 
-def calibrated(
-    given: Parameters, fitting: Fitting, net: DropoutNet, fold_nets: list
-) -> dict[str, Any] | None:
+def calibrated(given: Parameters, fitting: Fitting, net: DropoutNet) -> dict[str, Any] | None:
     """What calibration chose, if the user wants it and there are rows for it.
 
     Parameters
@@ -51,24 +71,74 @@ def calibrated(
         Of the estimator.
     fitting : Fitting
     net : DropoutNet
-        The one that predicts, trained.
-    fold_nets : list of DropoutNet
-        One for each of the folds.
+        Trained for it.
     """
-    target, job = fitting.described.target, fitting.job
-    if not given.calibrate or not target.can_be_calibrated:
+    target = fitting.described.target
+    n_rows = sum(len(held.rows) for held in fitting.held)
+    if not given.calibrate or not target.can_be_calibrated or n_rows < _FEWEST_ROWS:
         return None
-    n_draws = fixed_draws(given.n_draws)
-    parts: list[HeldOut] = []
-    if job.validation is not None:
-        parts.append(held_out(net, job.validation, n_draws))
-    for fold_net, (_, part) in zip(fold_nets, fitting.folds, strict=True):
-        # The weights of all parts together count, so those of one keep their mean.
-        parts.append(held_out(fold_net, Rows(*job.rows[torch.from_numpy(part)]), n_draws))
-    if not parts:
-        return None
+    n_draws, rng = fixed_draws(given.n_draws), local_random_state(fitting.seed)
+    most = -(-_ENOUGH_ROWS // len(fitting.held))
+    parts = [
+        held_out(net, members, _some(held.rows, most, rng), n_draws)
+        for held, members in answering(fitting, net)
+    ]
     return {
-        "method": "held-out part" if given.early_stopping else "out-of-fold",
+        "method": "out-of-fold" if fitting.n_folds else "held-out part",
         "n_rows": sum(len(part.rows) for part in parts),
         **target.calibrate(parts),
     }
+
+
+def _some(rows: Rows, most: int, rng: np.random.RandomState) -> Rows:
+    """At most so many of the rows, at random."""
+    if len(rows) <= most:
+        return rows
+    numbers = rng.permutation(len(rows))[:most]
+    # The weights of all parts together count, so those of one keep their mean.
+    return Rows(*rows[torch.from_numpy(numbers)])
+
+
+def out_of_fold(
+    given: Parameters, fitting: Fitting, net: DropoutNet, calibration: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What members say about training rows that they have not seen, as fitted attributes.
+
+    Parameters
+    ----------
+    given : Parameters
+        Of the estimator.
+    fitting : Fitting
+    net : DropoutNet
+        Trained for it.
+    calibration : dict or None
+        From `calibrated`.
+    """
+    target, n_rows = fitting.described.target, len(fitting.described.given.y)
+    n_answers = np.zeros(n_rows)
+    sums: list[np.ndarray] = []
+    for held, members in answering(fitting, net):
+        if held.numbers is None:
+            continue
+        plain, likelihood = functions_of_members(
+            net, members, -(-fixed_draws(given.n_draws) // len(members))
+        )
+
+        def ask(outputs: list[Any], likelihood: Any = likelihood) -> tuple[np.ndarray, ...]:
+            answer = target.predictive(outputs, likelihood, calibration).uncertainty()
+            # For a row in several folds: the mixture of what was said of it.
+            return answer.mean, answer.total, answer.mean**2
+
+        answers = reduce(Draws(plain), as_array(held.rows.x), ask)
+        sums = sums or [np.zeros((n_rows, *part.shape[1:])) for part in answers]
+        for total, part in zip(sums, answers, strict=True):
+            total[held.numbers] += part
+        n_answers[held.numbers] += 1
+    if not sums:
+        return {}
+    with np.errstate(invalid="ignore"):
+        # Rows that are in no fold are NaN.
+        mean, total, square = (
+            values / n_answers.reshape(-1, *[1] * (values.ndim - 1)) for values in sums
+        )
+    return target.out_of_fold(mean, total, square)

@@ -53,12 +53,12 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
     n_draws : int or "auto", default=100
-        Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
-        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
-        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
-        standard deviation are at most 2.5 % of its total standard deviation. Every method that
-        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
-        refit.
+        Functions that are drawn for prediction, in all, evenly from the networks of the model (one
+        of each at least). 0 is the weight-scaling rule: networks without noise, no uncertainty
+        from draws. "auto" draws for each row 100, 200, 400, 800 or at most 1,600, until the
+        standard errors of its mean and of its epistemic standard deviation are at most 2.5 % of
+        its total standard deviation. Every method that averages over draws does so. Read at
+        prediction, so ``set_params(n_draws=1000)`` needs no refit.
     inference : {"draws", "moments"}, default="draws"
         How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
         variance in closed form, which is nearer to infinitely many draws than a hundred of them
@@ -66,7 +66,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
         `sample_proba` and `sample_y` still draw.
     n_members : int, default=1
-        Networks that are trained side by side from different starts, a deep ensemble. A
+        Networks from different starts, a deep ensemble; with `cv` so many for each fold. A
         prediction averages over the draws of all of them.
     input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
@@ -120,12 +120,20 @@ default="from_dtype"
         Momentum of ``solver="sgd"``, in [0, 1).
     nesterovs_momentum : bool, default=True
         Use Nesterov's momentum, for ``solver="sgd"`` with a positive `momentum`.
-    early_stopping : bool, default=False
-        Hold out a part of the rows, watch their log-likelihood instead of the training loss, and
-        restore the weights of the best epoch. scikit-learn's MLP watches the
-        accuracy or R^2 instead.
+    cv : int, splitter, iterable or None, default=5
+        Cross-fitted members: one network for each fold, trained side by side without the rows of
+        the fold, on which it stops and on which the model is calibrated. A prediction averages
+        over all, so no row is lost. An int makes folds (of classes each its share, or of whole
+        `groups`), fewer in a small table and none in one of less than eight rows. A splitter of
+        scikit-learn or an iterable of (train, held out) makes others. None trains one network on
+        all rows. `partial_fit` does so too, and so do candidates of the batched searches.
+    early_stopping : bool, default=True
+        Stop each network by the log-likelihood of rows that it is not trained on, and restore the
+        weights of its best epoch: its fold, `X_val`, or with ``cv=None`` a part that is held out.
+        scikit-learn's MLP watches the accuracy or R^2 instead. False: until the training loss
+        gains no more.
     validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, unless `fit` is given `X_val`.
+        Share of the rows that `early_stopping` holds out with ``cv=None``.
     beta_1 : float, default=0.9
         Decay of Adam's mean of gradients, in [0, 1).
     beta_2 : float, default=0.999
@@ -134,12 +142,12 @@ default="from_dtype"
         Keeps Adam from dividing by zero.
     n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
-    calibrate : bool, default=False
-        Divide the logits of every draw by one temperature, chosen by likelihood on rows that were
-        new to a network: those that `early_stopping` holds out, or else each fifth of the rows in
-        turn, held out from networks that are trained beside the model for this alone. The model
-        itself loses no row. Tables of less than 500 rows have ten such networks, which lack a
-        tenth each; those of more than 1,000 rows need fewer than five, from 5,000 rows on one.
+    calibrate : bool, default=True
+        Divide the logits of every draw by one temperature, the most likely one on rows that a
+        network was not trained on: the folds of `cv`, or what `early_stopping` holds out. No
+        network is trained for it.
+    store_oof : bool, default=False
+        Keep what members say about the training rows that they have not seen, in `oof_proba_`.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
@@ -170,7 +178,7 @@ default="from_dtype"
         Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
         noise, in nats per row, plus the KL and the penalty.
     best_loss_ : float or None
-        Lowest of `loss_curve_`. None with ``early_stopping=True``.
+        Lowest of `loss_curve_`. None where held-out rows were watched.
     loss_curve_ : list of float
         `loss_` after each epoch.
     loss_terms_ : dict of list of float
@@ -194,12 +202,17 @@ default="from_dtype"
         Share of the weights that the noise family has switched off.
     sparsity_per_layer_ : ndarray of shape (n_layers - 1,)
         The same for each linear map.
+    n_folds_ : int
+        Folds that members were cross-fitted on, see `cv`. 0: all networks had the same rows.
+    oof_proba_ : ndarray of shape (n_samples, n_classes)
+        Probabilities for the rows of `X` from members that were not trained on them, calibrated;
+        NaN for rows that no member was kept from. Only with ``store_oof=True``.
     calibration_ : dict or None
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "temperature",
         and mean log probability and expected calibration error of those rows,
         "log_prob_before", "log_prob_after", "ece_before" and "ece_after"; of several labels per
         row the log probability of all of a row's together and the error over all of them one by
-        one. None without it, and with fewer than ten rows.
+        one. None without it, and where fewer than ten rows are held out.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -449,8 +462,9 @@ default="from_dtype"
         n_samples : int, default=10
             Number of functions.
         random_state : int, RandomState instance or None, default=None
-            None gives the first of the functions that predict; their mean over all `n_draws`
-            is `predict_proba`. Anything else draws new functions.
+            None gives the first of the functions that predict; the mean over all of them
+            (`n_draws`, evenly from all networks) is `predict_proba`. Anything else draws new
+            functions.
 
         Returns
         -------

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
+from sklearn.utils import check_consistent_length, column_or_1d
 
-from .._predictive.scaling import folds
 from .._support.arrays import as_tensor
-from .._support.random import local_random_state, new_seed
+from .._support.random import new_seed
 from .._support.sklearn import check_sample_weight, validate_parameters
 from .._training.jobs import Job
 from .._training.rows import Rows
 from .recipe import make_job
+from .splits import Given, Part, cross_fitting_parts, held_out_part
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ class Described:
         Their weights have mean one.
     weight : float
         The mean of the weights before.
+    given : Given
     parts : dict
         Rows to train on and rows that early stopping watches, by the seed and the share.
     """
@@ -49,11 +49,29 @@ class Described:
     target: Target
     rows: Rows = field(repr=False)
     weight: float
-    parts: dict[tuple[int, float], tuple[Rows, Rows]] = field(default_factory=dict, repr=False)
+    given: Given = field(repr=False)
+    parts: dict[tuple[int, float], tuple[Rows, Held]] = field(default_factory=dict, repr=False)
 
     def attributes(self) -> dict[str, Any]:
         """What an estimator that takes the data has: inputs, target and what follows from it."""
         return self.inputs | {"_target": self.target} | self.target.attributes()
+
+
+class Held(NamedTuple):
+    """Rows that some networks of a job are not trained on.
+
+    Attributes
+    ----------
+    members : range
+        These networks.
+    rows : Rows
+    numbers : ndarray of int or None
+        Which rows of X they are. None: of none.
+    """
+
+    members: range
+    rows: Rows
+    numbers: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -64,22 +82,25 @@ class Fitting:
     ----------
     described : Described
     job : Job
-        The network that predicts.
-    folds : list of (Job, ndarray of int)
-        Networks that calibrate it, and the rows of `job` that are new to each.
+        The networks that predict.
+    held : tuple of Held
+        What shows when they are to stop, and how sure they may be.
     n_rows : int
-        Of `job`.
+        That each network is trained on.
+    seed : int
+        What everything random follows from.
     """
 
     described: Described
     job: Job
-    folds: list[tuple[Job, np.ndarray]]
+    held: tuple[Held, ...]
     n_rows: int
+    seed: int
 
     @property
-    def jobs(self) -> list[Job]:
-        """All networks to be trained, the one that predicts first."""
-        return [self.job, *(job for job, _ in self.folds)]
+    def n_folds(self) -> int:
+        """Of cross-fitting; 0 for none."""
+        return len(self.held) if len(self.held) > 1 else 0
 
     def trained(self, with_rows: bool) -> Fitting:
         """For another process, once all networks are trained.
@@ -94,7 +115,7 @@ class Fitting:
         if with_rows:
             return replace(self, described=described)
         job = replace(self.job, rows=none, validation=None)
-        return Fitting(described, job, [], self.n_rows)
+        return replace(self, described=described, job=job, held=())
 
 
 def describe(
@@ -104,6 +125,7 @@ def describe(
     sample_weight: Any = None,
     classes: Any = None,
     again: bool = False,
+    groups: Any = None,
 ) -> Described:
     """Check and encode data.
 
@@ -116,6 +138,8 @@ def describe(
         Labels that may come.
     again : bool
         Whether the data are for the model as it is fitted.
+    groups : array-like of shape (n_samples,) or None
+        Labels of the groups that rows belong to.
 
     Raises
     ------
@@ -143,8 +167,9 @@ def describe(
         mean = float(weight.mean() if np.ptp(weight) else weight[0])
         # Equal weights are no weights, bit for bit; others have mean one.
         weight = weight / mean if np.ptp(weight) else None
+    given_rows = Given(y, _checked_groups(groups, y), np.flatnonzero(used))
     columns = {k: v for k, v in vars(probe).items() if k in COLUMN_ATTRIBUTES}
-    return Described(columns, target, _to_rows(X, encoded, weight, name), mean)
+    return Described(columns, target, _to_rows(X, encoded, weight, name), mean, given_rows)
 
 
 def validation_rows(
@@ -159,9 +184,10 @@ def validation_rows(
     if X is None or y is None:
         missing = "X_val" if X is None else "y_val"
         raise ValueError(f"{name}.fit: {present[0]} was given, but {missing} was not")
-    if not estimator.early_stopping:
+    if not estimator.early_stopping and not estimator.calibrate:
         raise ValueError(
-            f"{name}.fit: X_val and y_val are for early stopping, but early_stopping=False"
+            f"{name}.fit: X_val and y_val are for early stopping and calibration, but "
+            "early_stopping=False and calibrate=False"
         )
     probe = copy.copy(estimator)
     probe.__dict__.update(described.attributes())
@@ -169,7 +195,14 @@ def validation_rows(
     return _to_rows(X, described.target.encode(y), _checked_weight(sample_weight, X), name)
 
 
-def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None = None) -> Fitting:
+def prepare(
+    estimator: DropoutMLP,
+    described: Described,
+    validation: Rows | None = None,
+    *,
+    cross_fit: bool = True,
+    seed: int | None = None,
+) -> Fitting:
     """What is to be trained on data that are described.
 
     Parameters
@@ -178,7 +211,11 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
     described : Described
         By an estimator of the same class.
     validation : Rows or None
-        Rows that early stopping watches; by default a random part of the training rows.
+        Rows that take the place of folds and of a held-out part.
+    cross_fit : bool, default=True
+        Whether `cv` counts. A search judges its candidates by one network.
+    seed : int, optional
+        Of the splits; everything else random follows from it too. By default the estimator's.
 
     Raises
     ------
@@ -187,16 +224,79 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
     """
     validate_parameters(estimator)
     _check_input_dropout(estimator, described)
-    seed, rows, target = new_seed(estimator.random_state), described.rows, described.target
-    if validation is None and estimator.early_stopping:
-        share = estimator.validation_fraction
-        if (seed, share) not in described.parts:
-            name = type(estimator).__name__
-            described.parts[seed, share] = _split(rows, target, share, seed, name)
-        rows, validation = described.parts[seed, share]
-    likelihood = target.likelihood(estimator.n_members)
-    job = make_job(estimator, likelihood, rows, validation, seed)
-    return Fitting(described, job, _fold_jobs(estimator, target, job), len(rows))
+    seed = new_seed(estimator.random_state) if seed is None else seed
+    everyone = range(estimator.n_members)
+    if validation is not None:
+        rows, held = described.rows, [Held(everyone, validation, None)]
+    elif parts := _folds(estimator, described, seed) if cross_fit else []:
+        return _cross_fitting(estimator, described, parts, seed)
+    else:
+        rows, held = _one_part(estimator, described, seed)
+    watched = held if estimator.early_stopping else []
+    job = make_job(
+        estimator,
+        described.target.likelihood(estimator.n_members),
+        rows,
+        tuple(part.rows for part in watched for _ in everyone) or None,
+        seed,
+    )
+    return Fitting(described, job, tuple(held), len(rows), seed)
+
+
+def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Part]:
+    if estimator.cv is None:
+        return []
+    encoded, name = described.rows.y.numpy(), type(estimator).__name__
+    return cross_fitting_parts(estimator.cv, described.target, encoded, described.given, seed, name)
+
+
+def _cross_fitting(
+    estimator: DropoutMLP, described: Described, parts: list[Part], seed: int
+) -> Fitting:
+    """Networks of each fold side by side, each trained on the rows of the others."""
+    rows, n_members = described.rows, estimator.n_members
+    held = tuple(
+        Held(
+            range(fold * n_members, (fold + 1) * n_members),
+            rows.part(torch.from_numpy(part.held_out)),
+            described.given.used[part.held_out],
+        )
+        for fold, part in enumerate(parts)
+    )
+    own = rows.of_members([torch.from_numpy(p.train) for p in parts for _ in range(n_members)])
+    watched = tuple(part.rows for part in held for _ in part.members)
+    job = make_job(
+        estimator,
+        described.target.likelihood(len(watched)),
+        own,
+        watched if estimator.early_stopping else None,
+        seed,
+        n_folds=len(parts),
+    )
+    return Fitting(described, job, held, len(own), seed)
+
+
+def _one_part(estimator: DropoutMLP, described: Described, seed: int) -> tuple[Rows, list[Held]]:
+    """Rows to train on, and the part that is held out from all networks, if there is one."""
+    rows, share = described.rows, estimator.validation_fraction
+    if not estimator.early_stopping:
+        return rows, []
+    if (seed, share) not in described.parts:
+        encoded, name = rows.y.numpy(), type(estimator).__name__
+        try:
+            part = held_out_part(share, described.target, encoded, described.given, seed, name)
+        except ValueError:
+            if estimator.cv is None:
+                raise
+            # There are too few rows for folds too, and nobody asked for a part.
+            return rows, []
+        train, held_out = (rows.part(torch.from_numpy(numbers)) for numbers in part)
+        numbers = described.given.used[part.held_out]
+        held = Held(range(estimator.n_members), held_out, numbers)
+        described.parts[seed, share] = train, held
+    train, held = described.parts[seed, share]
+    # Candidates of a search may differ in the number of networks.
+    return train, [held._replace(members=range(estimator.n_members))]
 
 
 def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
@@ -207,20 +307,6 @@ def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
             "encoded column has several inputs, which would be dropped one by one; use "
             "input_dropout_rate=0"
         )
-
-
-def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Job, np.ndarray]]:
-    """Networks to be trained without some rows of a job, and which rows these are."""
-    if not estimator.calibrate or job.validation is not None or not target.can_be_calibrated:
-        return []
-    rows, rng = job.rows, local_random_state(job.members[0].seed)
-    jobs = []
-    for part in folds(len(rows), rng, target.strata(rows.y.numpy())):
-        training = rows.part(torch.from_numpy(np.delete(np.arange(len(rows)), part)))
-        likelihood = target.likelihood(estimator.n_members)
-        quiet = make_job(estimator, likelihood, training, None, new_seed(rng), quiet=True)
-        jobs.append((quiet, part))
-    return jobs
 
 
 def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
@@ -247,30 +333,10 @@ def _checked_weight(weight: Any, X: np.ndarray) -> np.ndarray | None:
     return check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def _split(rows: Rows, target: Target, share: float, seed: int, caller: str) -> tuple[Rows, Rows]:
-    """Hold out a random part for early stopping.
-
-    Raises
-    ------
-    ValueError
-        If there are too few rows.
-    """
-    encoded = rows.y.numpy()
-    strata, kept = target.strata(encoded), np.flatnonzero(target.kept_for_training(encoded, share))
-    numbers = np.delete(np.arange(len(rows)), kept)
-    try:
-        train, held_out = train_test_split(
-            numbers,
-            test_size=math.ceil(share * len(rows)) if len(kept) else share,
-            random_state=seed,
-            stratify=None if strata is None else strata[numbers],
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"{caller}: cannot hold out validation_fraction="
-            f"{share} of {len(rows)} rows for early stopping: "
-            f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or "
-            "validation rows of your own (X_val, y_val), or set early_stopping=False"
-        ) from error
-    train = np.concatenate([train, kept])
-    return rows.part(torch.from_numpy(train)), rows.part(torch.from_numpy(held_out))
+def _checked_groups(groups: Any, y: np.ndarray) -> np.ndarray | None:
+    """Numbers of the groups that rows belong to."""
+    if groups is None:
+        return None
+    groups = column_or_1d(groups, dtype=None)
+    check_consistent_length(y, groups)
+    return np.unique(groups, return_inverse=True)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from .._inference.draws import evaluate
 from .._likelihoods.base import Likelihood
+from .._networks.plain import PlainStack
+from .._support.members import select_members
 from .._training.net import DropoutNet
 from .._training.rows import Rows
 
@@ -39,20 +42,43 @@ class HeldOut(NamedTuple):
         return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
-def held_out(net: DropoutNet, rows: Rows, n_draws: int) -> HeldOut:
-    """What a net says about rows, in a few draws.
+def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
+    """What some members of a net say about rows, in a few draws.
 
     Parameters
     ----------
     net : DropoutNet
+    members : sequence of int
+        Increasing.
     rows : Rows
-        That it was not trained on.
+        That they were not trained on.
     n_draws : int
         Of the predictions; no more than a few are made.
     """
-    stack, n_draws = net.module_, min(n_draws, _CALIBRATION_DRAWS)
+    plain, likelihood = functions_of_members(net, members, min(n_draws, _CALIBRATION_DRAWS))
     with torch.inference_mode():
-        plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
         chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
         raws = [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
-    return HeldOut(net.criterion_, raws, rows)
+    return HeldOut(likelihood, raws, rows)
+
+
+def functions_of_members(
+    net: DropoutNet, members: Sequence[int], n_draws: int
+) -> tuple[PlainStack, Likelihood]:
+    """Plain networks of some members, and their likelihood.
+
+    Parameters
+    ----------
+    net : DropoutNet
+    members : sequence of int
+        Increasing.
+    n_draws : int
+        For each. 0 is the weight-scaling rule.
+    """
+    stack, likelihood = net.module_, net.criterion_
+    with torch.inference_mode():
+        if len(members) < len(stack.members):
+            kept = torch.as_tensor(list(members))
+            stack, likelihood = stack.select(kept), select_members(likelihood, kept)
+        plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
+    return plain, likelihood

@@ -80,6 +80,11 @@ class LabelTarget(Target):
             **quality_of_logits("after", cooled, targets, weights, self.scores),
         }
 
+    def out_of_fold(
+        self, mean: np.ndarray, total: np.ndarray, square: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        return {"oof_proba_": mean}
+
 
 def _per_row(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} labels per row" if shape else "one label per row"

@@ -53,6 +53,13 @@ class NumericTarget(Target):
         """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
         return values[:, 0] if self.n_dimensions == 1 else values
 
+    def out_of_fold(
+        self, mean: np.ndarray, total: np.ndarray, square: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        # Folds that disagree about a row are as draws that do.
+        std = np.sqrt(total + np.maximum(square - mean**2, 0.0))
+        return {"oof_mean_": self.shaped(mean), "oof_std_": self.shaped(std)}
+
     def _learned(self, y: np.ndarray) -> np.ndarray:
         """Columns that networks learn: ``(rows, n_learned)``."""
         return self.columns.select(y.reshape(len(y), -1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import numpy as np
 
 from .._networks.activations import ACTIVATIONS
 from .._networks.normalization import NORMALIZATIONS
-from .._support.sklearn import Interval, Options, StrOptions
+from .._support.sklearn import HasMethods, Interval, Options, StrOptions
 from ..families import FAMILIES, Family
 
 
@@ -50,13 +51,15 @@ class Parameters:
     warm_start: bool = False
     momentum: float = 0.9
     nesterovs_momentum: bool = True
-    early_stopping: bool = False
+    cv: Any = 5
+    early_stopping: bool = True
     validation_fraction: float = 0.1
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: float = 10
-    calibrate: bool = False
+    calibrate: bool = True
+    store_oof: bool = False
     device: str = "auto"
     callbacks: Any = None
 
@@ -88,6 +91,7 @@ class Parameters:
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
+        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"]), Iterable, None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],
@@ -98,6 +102,7 @@ class Parameters:
             Options(Real, {np.inf}),
         ],
         "calibrate": ["boolean"],
+        "store_oof": ["boolean"],
         "device": [str],
         "callbacks": [list, tuple, None],
     }

@@ -30,9 +30,9 @@ def make_job(
     given: Parameters,
     likelihood: Likelihood,
     rows: Rows,
-    validation: Rows | None,
+    validation: tuple[Rows, ...] | None,
     seed: int,
-    quiet: bool = False,
+    n_folds: int = 1,
 ) -> Job:
     """A job over rows.
 
@@ -41,10 +41,12 @@ def make_job(
     given : Parameters
         Of an estimator.
     likelihood : Likelihood
-    rows, validation : Rows, Rows or None
+        Of all networks.
+    rows : Rows
+    validation : tuple of Rows, one for each network, or None
     seed : int
-    quiet : bool, default=False
-        Neither warn nor call the user back.
+    n_folds : int, default=1
+        Each with `n_members` networks.
 
     Raises
     ------
@@ -53,12 +55,14 @@ def make_job(
     """
     check_statistics(given, rows, given.normalization)
     hidden = hidden_widths(given)
+    n_networks = n_folds * given.n_members
     widths = (rows.x.shape[1], *hidden, likelihood.n_raw)
-    seeds = np.random.SeedSequence(seed).generate_state(given.n_members)
+    seeds = np.random.SeedSequence(seed).generate_state(n_networks)
     member_rates = rates(given, len(hidden))
     options = {option: getattr(given, option) for option in Plan.__dataclass_fields__}
-    options["batch_size"] = batch_size(given, len(rows), quiet)
-    n_weights = given.n_members * sum(a * b for a, b in itertools.pairwise(widths))
+    options["batch_size"] = batch_size(given, len(rows))
+    training = Training(validation is not None, n_networks, n_folds)
+    n_weights = n_networks * sum(a * b for a, b in itertools.pairwise(widths))
     device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
     return Job(
         architecture=Architecture(widths, given.activation, given.normalization),
@@ -69,9 +73,9 @@ def make_job(
         validation=validation,
         n_validation_draws=min(fixed_draws(given.n_draws), _VALIDATION_DRAWS),
         max_iter=given.max_iter,
-        callbacks=tuple(all_callbacks(given, validation is not None, quiet)),
+        callbacks=tuple(all_callbacks(given, training)),
         device=str(device),
-        verbose=0 if quiet else int(given.verbose),
+        verbose=int(given.verbose),
     )
 
 
@@ -119,7 +123,7 @@ def rates(given: Parameters, n_hidden: int) -> tuple[float, ...]:
     return (float(given.input_dropout_rate), *(float(rate) for rate in values))
 
 
-def batch_size(given: Parameters, n_rows: int, quiet: bool) -> int:
+def batch_size(given: Parameters, n_rows: int) -> int:
     """Rows per step of the optimizer."""
     if isinstance(given.batch_size, str):
         return given._auto_batch_size(n_rows)
@@ -130,25 +134,16 @@ def batch_size(given: Parameters, n_rows: int, quiet: bool) -> int:
     elif given.batch_size < smallest:
         complaint = f"is raised to {smallest}: normalization='batch' needs batches of at least"
         complaint += f" {smallest} rows"
-    if complaint and not quiet:
+    if complaint:
         warn(f"{type(given).__name__}: batch_size={given.batch_size} {complaint}")
     return max(min(given.batch_size, n_rows), smallest)
 
 
-def all_callbacks(given: Parameters, watched: bool, quiet: bool) -> list:
-    """Our callbacks and the user's, stopping last so that all see the last epoch.
-
-    Parameters
-    ----------
-    given : Parameters
-    watched : bool
-        Whether there are rows for early stopping.
-    quiet : bool
-        Without the user's, and nothing printed.
-    """
+def all_callbacks(given: Parameters, training: Training) -> list:
+    """Our callbacks and the user's, stopping last so that all see the last epoch."""
     return [
-        *_our_callbacks(given, quiet),
-        *([] if quiet else _users_callbacks(given, watched)),
+        *_our_callbacks(given, training.watched),
+        *_users_callbacks(given, training),
         ("stop", StopWhenConverged()),
     ]
 
@@ -161,25 +156,24 @@ def _callback_classes(given: Parameters) -> list[type]:
     return [callback if isinstance(callback, type) else type(callback) for callback in callbacks]
 
 
-def _users_callbacks(given: Parameters, watched: bool) -> list:
+def _users_callbacks(given: Parameters, training: Training) -> list:
     for kind in _callback_classes(given):
         if not issubclass(kind, Callback):
             raise ValueError(
                 f"{type(given).__name__}: callbacks must be a list of skorch callbacks or of "
                 f"pairs (name, callback), got {given.callbacks!r}"
             )
-    training = Training(watched, given.n_members)
     return adapted(given.callbacks or (), type(given).__name__, training)
 
 
-def _our_callbacks(given: Parameters, quiet: bool) -> list:
+def _our_callbacks(given: Parameters, watched: bool) -> list:
     adaptive = given.solver == "sgd" and given.learning_rate == "adaptive"
     cooldown = given.max_iter if given.learning_rate == "cooldown" else None
-    stopping = Stopping(given.early_stopping, given.tol, given.n_iter_no_change, adaptive, cooldown)
+    stopping = Stopping(watched, given.tol, given.n_iter_no_change, adaptive, cooldown)
     callbacks: list = [("stopping", stopping)]
     if given.solver == "sgd" and given.learning_rate == "invscaling":
         callbacks.append(("inverse_scaling", InverseScaling(given.power_t)))
     table = any(issubclass(kind, PrintLog) for kind in _callback_classes(given))
-    if given.verbose and not quiet and not table:
+    if given.verbose and not table:
         callbacks.append(("epoch_line", EpochLine()))
     return callbacks

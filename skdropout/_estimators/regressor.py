@@ -52,12 +52,12 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
     input_dropout_rate : float, default=0.0
         The same for the inputs. The outputs are never dropped.
     n_draws : int or "auto", default=100
-        Functions that are drawn for prediction, for each member. 0 is the weight-scaling rule:
-        one network without noise, no uncertainty from draws. "auto" draws for each row 100, 200,
-        400, 800 or at most 1,600, until the standard errors of its mean and of its epistemic
-        standard deviation are at most 2.5 % of its total standard deviation. Every method that
-        averages over draws does so. Read at prediction, so ``set_params(n_draws=1000)`` needs no
-        refit.
+        Functions that are drawn for prediction, in all, evenly from the networks of the model (one
+        of each at least). 0 is the weight-scaling rule: networks without noise, no uncertainty
+        from draws. "auto" draws for each row 100, 200, 400, 800 or at most 1,600, until the
+        standard errors of its mean and of its epistemic standard deviation are at most 2.5 % of
+        its total standard deviation. Every method that averages over draws does so. Read at
+        prediction, so ``set_params(n_draws=1000)`` needs no refit.
     inference : {"draws", "moments"}, default="draws"
         How the distribution over all draws is found: from `n_draws` of them, or as a mean and a
         variance in closed form, which is nearer to infinitely many draws than a hundred of them
@@ -65,7 +65,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         ``set_params(inference="moments")`` needs no refit. `n_draws` then does not matter;
         `sample_proba` and `sample_y` still draw.
     n_members : int, default=1
-        Networks that are trained side by side from different starts, a deep ensemble. A
+        Networks from different starts, a deep ensemble; with `cv` so many for each fold. A
         prediction averages over the draws of all of them.
     input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
@@ -120,12 +120,20 @@ default="from_dtype"
         Momentum of ``solver="sgd"``, in [0, 1).
     nesterovs_momentum : bool, default=True
         Use Nesterov's momentum, for ``solver="sgd"`` with a positive `momentum`.
-    early_stopping : bool, default=False
-        Hold out a part of the rows, watch their log-likelihood instead of the training loss, and
-        restore the weights of the best epoch. scikit-learn's MLP watches the
-        accuracy or R^2 instead.
+    cv : int, splitter, iterable or None, default=5
+        Cross-fitted members: one network for each fold, trained side by side without the rows of
+        the fold, on which it stops and on which the model is calibrated. A prediction averages
+        over all, so no row is lost. An int makes folds (of classes each its share, or of whole
+        `groups`), fewer in a small table and none in one of less than eight rows. A splitter of
+        scikit-learn or an iterable of (train, held out) makes others. None trains one network on
+        all rows. `partial_fit` does so too, and so do candidates of the batched searches.
+    early_stopping : bool, default=True
+        Stop each network by the log-likelihood of rows that it is not trained on, and restore the
+        weights of its best epoch: its fold, `X_val`, or with ``cv=None`` a part that is held out.
+        scikit-learn's MLP watches the accuracy or R^2 instead. False: until the training loss
+        gains no more.
     validation_fraction : float, default=0.1
-        Share of the rows that `early_stopping` holds out, unless `fit` is given `X_val`.
+        Share of the rows that `early_stopping` holds out with ``cv=None``.
     beta_1 : float, default=0.9
         Decay of Adam's mean of gradients, in [0, 1).
     beta_2 : float, default=0.999
@@ -135,12 +143,12 @@ default="from_dtype"
     n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
-        Multiply the predictive standard deviation by one number for each output, such that 90 %
-        intervals hold 90 % of rows that were new to a network: those that `early_stopping` holds
-        out, or else each fifth of the rows in turn, held out from networks that are trained beside
-        the model for this alone. The model itself loses no row and its mean stays. Tables of less
-        than 500 rows have ten such networks, which lack a tenth each; those of more than 1,000 rows
-        need fewer than five, from 5,000 rows on one. Counts are not calibrated.
+        Multiply every standard deviation by one factor for each output, with which 90 %
+        intervals hold 90 % of the rows that a network was not trained on: the folds of `cv`, or
+        what `early_stopping` holds out. No network is trained for it. Counts are not calibrated.
+    store_oof : bool, default=False
+        Keep what members say about the training rows that they have not seen, in `oof_mean_` and
+        `oof_std_`.
     device : str, default="auto"
         "cpu", "cuda" or another device of torch's. "auto" takes a GPU only where there is one and
         the network is large enough to gain from it.
@@ -174,7 +182,7 @@ default="from_dtype"
         Loss of the last epoch: the mean negative log-likelihood of the training rows under fresh
         noise, in nats per row of the standardised y, plus the KL and the penalty.
     best_loss_ : float or None
-        Lowest of `loss_curve_`. None with ``early_stopping=True``.
+        Lowest of `loss_curve_`. None where held-out rows were watched.
     loss_curve_ : list of float
         `loss_` after each epoch.
     loss_terms_ : dict of list of float
@@ -202,11 +210,17 @@ default="from_dtype"
         Learned standard deviation of the observation noise, in the units of y. A float if `y` had
         one dimension. The root of the noise variance's mean over the members and, with
         ``noise="heteroscedastic"``, over the training rows. Not there with ``loss="poisson"``.
+    n_folds_ : int
+        Folds that members were cross-fitted on, see `cv`. 0: all networks had the same rows.
+    oof_mean_, oof_std_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Mean and standard deviation of a new observation for the rows of `X`, from members that
+        were not trained on them, calibrated; NaN for rows that no member was kept from. Only with
+        ``store_oof=True``.
     calibration_ : dict or None
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "scale" (one
         factor for each output), and mean log density and interval coverage of those rows,
         "log_prob_before", "log_prob_after", "coverage_before" and "coverage_after" (by level).
-        None without it, and with fewer than ten rows.
+        None without it, and where fewer than ten rows are held out.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
         each epoch recorded.
@@ -277,7 +291,6 @@ default="from_dtype"
     _: KW_ONLY
     dropout_rate: Any = 0.2
     alpha: float = 0.02
-    calibrate: bool = True
     learning_rate: str = "cooldown"
     learning_rate_init: float = 0.003
     loss: str = "squared_error"

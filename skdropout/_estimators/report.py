@@ -14,18 +14,13 @@ from .._training.rows import Rows
 from .parameters import Parameters
 
 
-def fitted_attributes(net: DropoutNet, early_stopping: bool) -> dict[str, Any]:
-    """Attributes of an estimator that follow from its net.
-
-    Parameters
-    ----------
-    net : DropoutNet
-    early_stopping : bool
-    """
+def fitted_attributes(net: DropoutNet) -> dict[str, Any]:
+    """Attributes of an estimator that follow from its net."""
     # An epoch that was interrupted has no record of its own.
     history = [epoch for epoch in net.history if "interrupted" not in epoch]
     losses = [epoch["train_loss"] for epoch in history]
-    scores = [-epoch["valid_loss"] for epoch in history] if early_stopping else None
+    # A `partial_fit` that goes on after a `fit` watches nothing.
+    scores = [-epoch["valid_loss"] for epoch in history if "valid_loss" in epoch] or None
     names = ("likelihood", "kl", "penalty")
     return {
         "net_": net,
@@ -33,9 +28,9 @@ def fitted_attributes(net: DropoutNet, early_stopping: bool) -> dict[str, Any]:
         "n_layers_": len(net.module_.architecture.widths),
         "loss_curve_": losses,
         "loss_": losses[-1] if losses else None,
-        "best_loss_": None if early_stopping else min(losses, default=None),
+        "best_loss_": None if scores else min(losses, default=None),
         "validation_scores_": scores,
-        "best_validation_score_": max(scores, default=None) if scores is not None else None,
+        "best_validation_score_": max(scores) if scores else None,
         "loss_terms_": {name: [epoch[f"train_{name}"] for epoch in history] for name in names},
         "dropout_rates_": net.module_.rates().mean(0),
         "dropout_rates_curve_": np.array([epoch["dropout_rates"] for epoch in history]),

@@ -92,3 +92,16 @@ class Target(ABC):
         dict
             The number, and how good predictions are without and with it.
         """
+
+    @abstractmethod
+    def out_of_fold(
+        self, mean: np.ndarray, total: np.ndarray, square: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Fitted attributes for what members say about rows that they have not seen.
+
+        Parameters
+        ----------
+        mean, total, square : ndarray
+            Averages over the folds that a row is in: of the prediction, of its total variance and
+            of its square; NaN for rows in none.
+        """

@@ -72,7 +72,7 @@ class Moments(Functions):
 
 
 class Rounds(Functions):
-    """100 draws per member, and for rows that need more 200, 400, 800 or 1,600.
+    """100 draws in all, and for rows that need more 200, 400, 800 or 1,600.
 
     The draws of a round begin with those of the rounds before, so a row that stops after some
     round has what ``n_draws`` of that size would give it.
@@ -97,7 +97,7 @@ class Rounds(Functions):
             pending = np.flatnonzero(sizes == size)
             if not len(pending):
                 continue
-            for chunk, raws in Draws(self.stack.draw(size)).over(x[torch.from_numpy(pending)]):
+            for chunk, raws in self._draws(size).over(x[torch.from_numpy(pending)]):
                 index = pending[chunk]
                 if size < self.sizes[-1]:
                     sizes[index] = self._next_round(size, needed_draws(*self.known(raws), size))
@@ -105,6 +105,9 @@ class Rounds(Functions):
                 if len(done):
                     kept = torch.from_numpy(done).to(raws[0].device)
                     yield index[done], [raw.index_select(1, kept) for raw in raws]
+
+    def _draws(self, size: int) -> Draws:
+        return Draws(self.stack.draw(-(-size // len(self.stack.members))))
 
     def _next_round(self, size: int, needed: np.ndarray) -> np.ndarray:
         """Where rows go after a round: to the first later one that is large enough, or nowhere.

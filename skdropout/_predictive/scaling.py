@@ -28,12 +28,6 @@ _LEVEL = 0.9
 _LEVELS = (0.5, 0.9, 0.95)
 # Bins of the expected calibration error.
 _N_BINS = 15
-# Rows that pin one number down to a few per cent.
-_ENOUGH_ROWS = 1000
-_N_FOLDS = 5
-# A network that lacks a fifth of so few rows is much worse than the one on all of them, and
-# intervals that were right for it are too wide. Ten folds cost little there.
-_FEW_ROWS, _FOLDS_OF_FEW = 500, 10
 
 
 def scale_of_std(
@@ -215,33 +209,3 @@ def quality_of_logits(
     top, right = top.ravel(), right.ravel()
     ece = binned_error(top, right, weight, equal_width_bins(top, _N_BINS))
     return {f"log_prob_{when}": mean, f"ece_{when}": ece}
-
-
-def folds(n_rows: int, rng: np.random.RandomState, groups: np.ndarray | None) -> list[np.ndarray]:
-    """Rows that are held out in turn, each from networks that are trained on the others.
-
-    Five folds are made, ten of less than 500 rows, and of less than 20 rows one for every two. Of
-    a large table only as many are used as give a thousand rows.
-
-    Parameters
-    ----------
-    n_rows : int
-    rng : RandomState
-    groups : ndarray of shape (n_rows,) or None
-        Classes, which are spread evenly over the folds.
-
-    Returns
-    -------
-    list of ndarray of int
-        Empty if there are too few rows.
-    """
-    if n_rows < 2 * _N_FOLDS:
-        return []
-    order = rng.permutation(n_rows)
-    if groups is not None:
-        order = order[np.argsort(groups[order], kind="stable")]
-    n_folds = _N_FOLDS if n_rows >= _FEW_ROWS else min(_FOLDS_OF_FEW, n_rows // 2)
-    n_used = int(np.clip(-(-n_folds * _ENOUGH_ROWS // n_rows), 1, n_folds))
-    # Folds of one size, so that their networks can be one stack; the rows left over are in none.
-    order = order[: n_rows - n_rows % n_folds]
-    return [np.sort(order[fold::n_folds]) for fold in range(n_used)]

@@ -31,10 +31,14 @@ class Training(NamedTuple):
     watched : bool
         Whether there are rows for early stopping.
     n_members : int
+        Networks in all.
+    n_folds : int, default=1
+        More than one: members are cross-fitted.
     """
 
     watched: bool
     n_members: int
+    n_folds: int = 1
 
 
 class _Refusal(NamedTuple):
@@ -70,6 +74,12 @@ _REFUSALS = (
         "it scores rows that are held out, and there are none without early_stopping=True; "
         "on_train=True takes the training rows",
         lambda callback, training: not callback.on_train and not training.watched,
+    ),
+    _Refusal(
+        _SCORES,
+        "it scores one model on rows that are held out, and cross-fitted members have each their "
+        "own; cv=None or X_val hold out the same from all, on_train=True takes the training rows",
+        lambda callback, training: not callback.on_train and training.n_folds > 1,
     ),
     _Refusal(
         (skorch.PassthroughScoring,),

@@ -31,7 +31,8 @@ class Job:
     likelihood : Likelihood
         Of the members.
     plan : Plan
-    rows, validation : Rows, Rows or None
+    rows : Rows
+    validation : tuple of Rows, one for each network, or None
     n_validation_draws : int
     max_iter : int
         Most epochs.
@@ -47,7 +48,7 @@ class Job:
     likelihood: Likelihood
     plan: Plan
     rows: Rows = field(repr=False)
-    validation: Rows | None = field(repr=False)
+    validation: tuple[Rows, ...] | None = field(repr=False)
     n_validation_draws: int
     max_iter: int
     callbacks: tuple[tuple[str, Callback], ...]
@@ -107,7 +108,7 @@ def _settings(thing: Any) -> tuple:
 
 def _net(jobs: Sequence[Job], stack: Stack, likelihood: Likelihood) -> DropoutNet:
     first = jobs[0]
-    validation = [job.validation for job in jobs for _ in job.members if job.validation is not None]
+    validation = [rows for job in jobs for rows in job.validation or ()]
     return DropoutNet(
         stack,
         likelihood,
@@ -218,18 +219,17 @@ class TrainedStack:
 
         Its optimizer starts anew.
 
+        Members whose loss became NaN or infinite are left out.
+
         Raises
         ------
         NonFiniteLossError
-            If the loss of one of its members became NaN or infinite.
+            If there are no others.
         """
         if self.error is not None:
             raise self.error
         members = range(len(self.net.plans))[self.slices[job]]
-        for member in members:
-            if member in self.net.failures_:
-                raise NonFiniteLossError(self.net.failures_[member])
-        return self.net.select(list(members))
+        return self.net.select(self.net.survivors(members))
 
 
 def positions_by_stack(jobs: Sequence[Job]) -> list[list[int]]:
@@ -246,27 +246,6 @@ def positions_by_stack(jobs: Sequence[Job]) -> list[list[int]]:
         if host is not None:
             groups[host] += groups.pop(key)
     return list(groups.values())
-
-
-def train_jobs(jobs: Sequence[Job]) -> list[DropoutNet | NonFiniteLossError]:
-    """Train networks together, as few stacks as they allow.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-
-    Returns
-    -------
-    list of DropoutNet or NonFiniteLossError
-        In the order of the jobs. An error stands for a network whose training diverged; it does
-        not disturb the others.
-    """
-    results: list[Any] = [None] * len(jobs)
-    for positions in positions_by_stack(jobs):
-        trained = TrainedStack([jobs[position] for position in positions])
-        for number, position in enumerate(positions):
-            results[position] = take_net(trained, number)
-    return results
 
 
 def take_net(trained: TrainedStack, number: int) -> DropoutNet | NonFiniteLossError:

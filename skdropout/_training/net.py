@@ -307,6 +307,19 @@ class DropoutNet(NeuralNet):
 
     # ---- members after training --------------------------------------------------------------
 
+    def survivors(self, members: Sequence[int]) -> list[int]:
+        """Those of some members whose loss stayed finite.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If there are none.
+        """
+        finite = [member for member in members if member not in self.failures_]
+        if not finite:
+            raise NonFiniteLossError(self.failures_[members[0]])
+        return finite
+
     def replaced(self, stack: Stack) -> DropoutNet:
         """A net with another stack and this training: its history, but a fresh optimizer."""
         net = copy.copy(self)

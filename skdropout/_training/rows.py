@@ -55,6 +55,19 @@ class Rows(Dataset):
         x, y, weight = self[index]
         return Rows(x, y, None if weight is None else weight / weight.mean())
 
+    def of_members(self, numbers: Sequence[Tensor]) -> Rows:
+        """The same rows in memory, of which each member has its own.
+
+        A member that has fewer than another sees some of them twice in an epoch.
+
+        Parameters
+        ----------
+        numbers : sequence of Tensor of int64, one per member
+        """
+        most = torch.arange(max(len(own) for own in numbers))
+        owned = torch.stack([own[most % len(own)] for own in numbers])
+        return Rows(self.x, self.y, self.weight, owned)
+
     def same_as(self, other: Rows) -> bool:
         """Whether these are the same rows, of one member, in the same order."""
         if (self.weight is None) != (other.weight is None):
@@ -163,8 +176,12 @@ class Blocks:
     def _kinds(self) -> tuple[Tensor, Tensor]:
         device = self.rows.x.device
         stream = None if self.order is None else self.order.stream
-        starts = None if self.rows.owned is None else self.rows.owned[:, 0]
-        marks = [values for values in (stream, starts) if values is not None]
+        owned = self.rows.owned
+        # Members that share their orders have parts of the rows that begin apart (`join_rows`).
+        own = None if owned is None else owned[:, 0]
+        if owned is not None and stream is None:
+            own = torch.unique(owned, dim=0, return_inverse=True)[1]
+        marks = [values for values in (stream, own) if values is not None]
         if not marks:
             return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
         return kinds_of(*marks)

@@ -64,6 +64,8 @@ class TrainingRun:
         self.on_step: Callable[[Batch], Tensor] | None = None
         self.on_gradient: Callable[[Tensor, Tensor], None] | None = None
         self._whole: Moving | None = None
+        # Rows that those in training are scored on, together.
+        self._watched: Rows | None = None
         self._lay_out(moving)
         architecture = moving.stack.architecture
         # A batch of one row has no batch statistics.
@@ -110,9 +112,10 @@ class TrainingRun:
         """
         stack = self.moving.stack
         plain = stack.draw(n_draws) if n_draws else stack.plain()
-        rows = join_rows([validation[member] for member in self.living.tolist()])
-        device = self.moving.flat.detached.device
-        return member_scores(plain, self.moving.likelihood, rows.to(device))
+        if self._watched is None:
+            rows = join_rows([validation[member] for member in self.living.tolist()])
+            self._watched = rows.to(self.moving.flat.detached.device)
+        return member_scores(plain, self.moving.likelihood, self._watched)
 
     # ---- sizes of steps ------------------------------------------------------------------
 
@@ -154,6 +157,7 @@ class TrainingRun:
         kept = torch.from_numpy(~leaving)
         few = self._moving_now().select(kept)
         self.living = self.living[~leaving]
+        self._watched = None
         self.epochs.take_over(few.order, self.epochs.blocks.rows.select(kept))
         self._lay_out(few)
 

@@ -187,11 +187,12 @@ class Referral(MetaEstimatorMixin, BaseEstimator, ABC):
                     "scikit-learn's metadata routing"
                 )
             params = {**params, "sample_weight": sample_weight}
-        # As in scikit-learn's searches: groups are for the splitter, where there is one.
+        # Groups are for the splitter, where there is one, and for an estimator that takes them.
         split = {}
         if hasattr(self, "cv"):
             split = {"groups": params.get("groups")}
-            params = {name: value for name, value in params.items() if name != "groups"}
+            if not has_fit_parameter(self.estimator, "groups"):
+                params = {name: value for name, value in params.items() if name != "groups"}
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split=split))
 
     def _warn_undefined(self, why: str) -> float:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit, check_cv
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import (
+    GroupKFold,
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+    check_cv,
+)
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._support.sklearn import check_method_params, num_samples, safe_indexing
+from .._wrappers.walk import innermost
 from ._rules import Judged
 
 Rule = Callable[[Any, Any], Judged]
@@ -35,11 +45,20 @@ class Unseen(NamedTuple):
     judged: Judged
 
 
-def make_splitter(cv: Any, y: np.ndarray, random_state: Any, classifier: bool) -> Any:
-    """A splitter from the parameter `cv`; a float is the share of one held-out part."""
+def make_splitter(
+    cv: Any, y: np.ndarray, random_state: Any, classifier: bool, grouped: bool
+) -> Any:
+    """A splitter from the parameter `cv`; a float is the share of one held-out part.
+
+    With `grouped` one that keeps groups together.
+    """
     if isinstance(cv, Real) and 0 < float(cv) < 1:
         held_out = StratifiedShuffleSplit if classifier else ShuffleSplit
+        held_out = GroupShuffleSplit if grouped else held_out
         return held_out(n_splits=1, test_size=float(cv), random_state=random_state)
+    if grouped and (cv is None or isinstance(cv, Integral)):
+        n_folds = 5 if cv is None else int(cv)
+        return StratifiedGroupKFold(n_folds) if classifier else GroupKFold(n_folds)
     return check_cv(cv, y=y, classifier=classifier)
 
 
@@ -47,6 +66,82 @@ def judged_by_prefit(estimator: Any, X: Any, make_rule: Callable[[Any], Rule]) -
     """Let an estimator that is fitted judge all rows."""
     check_is_fitted(estimator)
     return Unseen(estimator, np.arange(num_samples(X)), make_rule(estimator)(estimator, X))
+
+
+def judged_out_of_fold(
+    estimator: Any,
+    X: Any,
+    y: np.ndarray,
+    fit_params: dict[str, Any],
+    make_rule: Callable[[Any], Rule],
+    caller: str,
+) -> Unseen:
+    """Let the members of a network judge the rows that each was not trained on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A network with ``store_oof=True``, or a wrapper around one. If it is fitted, `X` are the
+        rows that it was fitted to; if not, a copy is.
+    X, y, fit_params, make_rule
+        As for `judged_by_folds`.
+    caller : str
+        For errors.
+
+    Raises
+    ------
+    ValueError
+        If there is nobody who has not seen a row.
+    """
+    fitted = estimator if hasattr(_inside(estimator), "_out_of_fold") else None
+    if fitted is None:
+        fitted = clone(estimator).fit(X, y, **fit_params)
+    elif fit_params:
+        raise ValueError(
+            f"{caller}.fit: the estimator is fitted, and with cv='oof' nothing more is, so there "
+            f"is no use for {sorted(fit_params)}"
+        )
+    model = copy.deepcopy(fitted)
+    network = _inside(model)
+    known = getattr(network, "_out_of_fold", None)
+    if known is None or not known.parts:
+        raise ValueError(
+            f"{caller}: cv='oof' asks members of a network of skdropout about rows that they were "
+            "not trained on; it needs one fitted with store_oof=True and a cv (not None), and got "
+            f"{type(network).__name__}{'' if known is None else ' without folds'}"
+        )
+    if known.n_rows != num_samples(X):
+        raise ValueError(
+            f"{caller}: cv='oof' needs the rows that the network was fitted to, {known.n_rows} of "
+            f"them, and X has {num_samples(X)}"
+        )
+    rows = np.concatenate([numbers for numbers, _ in known.parts])
+    _check_once(rows)
+    rule, whole, parts = make_rule(fitted), network.net_, []
+    for numbers, members in known.parts:
+        network.net_ = whole.select(members)
+        parts.append(rule(model, safe_indexing(X, numbers)))
+    return Unseen(fitted, rows, _joined(parts))
+
+
+def _inside(estimator: Any) -> Any:
+    """The estimator inside fitted wrappers; None if they are not fitted."""
+    try:
+        return innermost(estimator)
+    except NotFittedError:
+        return None
+
+
+def _joined(parts: list[Judged]) -> Judged:
+    return Judged(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _check_once(rows: np.ndarray) -> None:
+    if len(np.unique(rows)) < len(rows):
+        raise ValueError(
+            "cv puts some rows into several test parts; a row counts once, so use a splitter "
+            "whose test parts do not overlap"
+        )
 
 
 def judged_by_folds(
@@ -86,11 +181,7 @@ def judged_by_folds(
         If a row is in several test parts: it would count as several rows.
     """
     rows = np.concatenate([test for _, test in splits])
-    if len(np.unique(rows)) < len(rows):
-        raise ValueError(
-            "cv puts some rows into several test parts; a row counts once, so use a splitter "
-            "whose test parts do not overlap"
-        )
+    _check_once(rows)
     if len(splits) == 1:
         fitted = _fit(estimator, X, y, splits[0][0], fit_params)
         judged = make_rule(fitted)(fitted, safe_indexing(X, rows))
@@ -101,8 +192,7 @@ def judged_by_folds(
         delayed(judge_fold)(estimator, X, y, train, test, fit_params, rule)
         for train, test in splits
     )
-    judged = Judged(*(np.concatenate(parts) for parts in zip(*folds, strict=True)))
-    return Unseen(fitted, rows, judged)
+    return Unseen(fitted, rows, _joined(folds))
 
 
 def judge_fold(

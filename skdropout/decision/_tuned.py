@@ -46,12 +46,15 @@ class TunedReferralClassifierCV(Tuning, ReferralClassifier):
         `FixedReferralClassifier`. "auto" is "expected_cost" with `refer_cost` and else "total".
     refer_label : str or number, default="auto"
         As for `FixedReferralClassifier`.
-    cv : int, float, splitter, iterable or "prefit", default=None
+    cv : int, float, splitter, iterable, "prefit" or "oof", default=None
         Which rows show how good the decisions are. A number of folds or a splitter: every row
         is judged by a model that has not seen it, and `estimator_` is fitted to all rows. None:
         5 folds. A float, or a splitter with a single split: that share of the rows is held out
         and `estimator_` is fitted to the others. "prefit": `estimator` is fitted, and `fit` is
-        given rows that it has not seen.
+        given rows that it has not seen. "oof": the estimator is a network with
+        ``store_oof=True``, or is around one; each row is judged by the members that were not
+        trained on it, and nothing is fitted for it. An estimator that is fitted is taken as it
+        is, and `fit` is given the rows that it was fitted to; else a copy is fitted once.
     n_jobs : int, default=None
         Folds at the same time.
     random_state : int, RandomState instance or None, default=None
@@ -90,6 +93,8 @@ class TunedReferralClassifierCV(Tuning, ReferralClassifier):
     former the share of errors among kept rows of the latter is at most `max_risk`. This is
     exact for a held-out part and for "prefit", if the risk rises with the threshold; with folds
     it is an approximation, for the model that predicts is not one of those that were judged.
+    So it is with "oof", where rows that are kept later are judged by the mean of all members: it
+    is less often wrong than one of them, which is on the safe side, and more spread out.
     What it does not: it says nothing about one hospital or age group of many, nothing about
     rows from another population, and in one of twenty cases it fails.
 

@@ -13,13 +13,19 @@ from .._support.caller_warnings import warn
 from .._support.sklearn import Interval, StrOptions, check_sample_weight, validate_parameters
 from ._base import Referral
 from ._cuts import Cuts, binomial_upper_bound, covering_cut, guaranteed_cut
-from ._folds import Unseen, judged_by_folds, judged_by_prefit, make_splitter
+from ._folds import (
+    Unseen,
+    judged_by_folds,
+    judged_by_prefit,
+    judged_out_of_fold,
+    make_splitter,
+)
 
 TUNING_CONSTRAINTS: dict[str, Any] = {
     "max_risk": [Interval(Real, 0, 1, closed="neither"), None],
     "min_coverage": [Interval(Real, 0, 1, closed="right"), None],
     "confidence_level": [Interval(Real, 0, 1, closed="neither")],
-    "cv": ["cv_object", StrOptions({"prefit"}), Interval(Real, 0, 1, closed="neither")],
+    "cv": ["cv_object", StrOptions({"prefit", "oof"}), Interval(Real, 0, 1, closed="neither")],
     "n_jobs": [Integral, None],
     "random_state": ["random_state"],
 }
@@ -62,8 +68,10 @@ class Tuning(Referral):
             For the estimator's `fit`; and coverages, risks and costs are weighted by it. Bounds
             are not: they count rows, and a row of weight zero not at all.
         **params
-            For the estimator's `fit`; `groups` for the splitter alone, as in scikit-learn's
-            searches, or with metadata routing for whoever asks for them.
+            For the estimator's `fit`; `groups` for the splitter and for an estimator whose `fit`
+            takes them, or with metadata routing for whoever asks for them. With groups the rows
+            that show how good decisions are come from groups that whoever judges has not seen,
+            and what is promised is about rows of new groups.
 
         Returns
         -------
@@ -98,7 +106,7 @@ class Tuning(Referral):
         return self
 
     def _unseen(self, X: Any, y: np.ndarray, sample_weight: Any, params: dict[str, Any]) -> Unseen:
-        if isinstance(self.cv, str):
+        if self.cv == "prefit":
             if params:
                 raise ValueError(
                     f"{type(self).__name__}.fit: with cv='prefit' nothing is fitted, so there is "
@@ -106,11 +114,14 @@ class Tuning(Referral):
                 )
             return judged_by_prefit(self.estimator, X, self._rule_of)
         routed = self._route(sample_weight, params)
-        splitter = make_splitter(self.cv, y, self.random_state, self._is_classifier)
+        fit_params = routed.estimator.fit
+        if self.cv == "oof":
+            name = type(self).__name__
+            return judged_out_of_fold(self.estimator, X, y, fit_params, self._rule_of, name)
+        grouped = routed.splitter.split.get("groups") is not None
+        splitter = make_splitter(self.cv, y, self.random_state, self._is_classifier, grouped)
         splits = list(splitter.split(X, y, **routed.splitter.split))
-        return judged_by_folds(
-            self.estimator, X, y, splits, routed.estimator.fit, self._rule_of, self.n_jobs
-        )
+        return judged_by_folds(self.estimator, X, y, splits, fit_params, self._rule_of, self.n_jobs)
 
     def _without_zero_weights(self, unseen: Unseen, used: np.ndarray) -> Unseen:
         if not used.any():

@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.utils import gen_batches
 
-from .._predictive.needed_draws import fixed_draws
 from .._predictive.uncertainty import entropy
 from .._support.sklearn import num_samples, safe_indexing
 from .._wrappers.target_transforms import TargetTransform
@@ -124,7 +123,7 @@ def settled_classifier_scores(
     if uncertainty in ("total", "aleatoric", "entropy"):
         return np.asarray(parts.aleatoric)
     score = uncertainty if callable(uncertainty) else _PROBABILITY_SCORES[uncertainty]
-    n_functions = max(fixed_draws(inner.n_draws), 1) * inner.n_members
+    n_functions = inner._n_functions
     chunks = [
         score(inner.sample_proba(safe_indexing(inner_x, rows), n_functions)).mean(0)
         for rows in gen_batches(num_samples(inner_x), _CHUNK)

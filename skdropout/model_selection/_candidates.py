@@ -95,14 +95,14 @@ class Preparation:
         if network.callbacks:
             return "it has callbacks"
         call = self._call(estimator, network, parameters, split)
-        fitting = prepare(network, self._described_for(network, call, parameters))
-        folds = [(self._shared(job, split), rows) for job, rows in fitting.folds]
+        described = self._described_for(network, call, parameters)
+        fitting = prepare(network, described, cross_fit=False)
         # Lines of many networks at once would tell nobody anything; the search has a bar.
         quiet = tuple(pair for pair in fitting.job.callbacks if pair[0] != "epoch_line")
         job = replace(self._shared(fitting.job, split), callbacks=quiet, verbose=0)
-        fitting = replace(fitting, job=job, folds=folds)
+        fitting = replace(fitting, job=job)
         # A family of the user's may fail here; then it is this candidate's fault alone.
-        hash(tuple(job.stack_key() for job in fitting.jobs))
+        hash(job.stack_key())
         return Prepared(estimator, network, fitting, time.perf_counter() - start)
 
     def _described_for(
@@ -131,7 +131,7 @@ class Preparation:
         """A job whose rows are those in memory already, if another candidate has them."""
         validation = job.validation
         if validation is not None:
-            validation = self._shared_rows(validation, split)
+            validation = tuple(self._shared_rows(rows, split) for rows in validation)
         return replace(job, rows=self._shared_rows(job.rows, split), validation=validation)
 
     def _shared_rows(self, rows: Rows, split: int) -> Rows:

@@ -18,16 +18,18 @@ class Handover:
     Parameters
     ----------
     prepared : Prepared
-    trained : list of (TrainedStack, int)
-        For each of its jobs the stack and the number there.
+    stack : TrainedStack
+    number : int
+        Of its job there.
     """
 
-    def __init__(self, prepared: Prepared, trained: list[tuple[TrainedStack, int]]) -> None:
+    def __init__(self, prepared: Prepared, stack: TrainedStack, number: int) -> None:
         self.estimator, self.network = prepared.estimator, prepared.network
         self.steps = getattr(self.estimator, "steps", None)
         self.fitting = prepared.fitting
-        self.trained: list[tuple[TrainedStack, int]] | None = trained
-        self.nets: list[DropoutNet | NonFiniteLossError] = []
+        self.stack: TrainedStack | None = stack
+        self.number = number
+        self.net: DropoutNet | NonFiniteLossError | None = None
 
     def __call__(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         # From here on the estimator is as any other.
@@ -35,20 +37,20 @@ class Handover:
         if isinstance(self.estimator, Pipeline):
             # The candidate's parameters may have replaced fitted steps by unfitted ones.
             self.estimator.steps = self.steps
-        net, *others = self._handed()
-        self.network._receive(self.fitting, net, others)
+        self.network._receive(self.fitting, self._handed())
         return self.estimator
 
-    def _handed(self) -> list[DropoutNet | NonFiniteLossError]:
-        if self.trained is not None:
-            self.nets = [take_net(stack, number) for stack, number in self.trained]
-            self.trained = None
-        return self.nets
+    def _handed(self) -> DropoutNet | NonFiniteLossError | None:
+        if self.stack is not None:
+            self.net = take_net(self.stack, self.number)
+            self.stack = None
+        return self.net
 
     def __getstate__(self) -> dict:
-        # Another process gets these networks, not their stacks, and rows only if it needs them.
-        well = not any(isinstance(net, NonFiniteLossError) for net in self._handed())
-        fitting = self.fitting.trained(with_rows=self.network.calibrate or not well)
+        # Another process gets this network, not its stack, and rows only if it needs them.
+        diverged = isinstance(self._handed(), NonFiniteLossError)
+        needed = self.network.calibrate or self.network.store_oof or diverged
+        fitting = self.fitting.trained(with_rows=needed)
         return {**vars(self), "fitting": fitting}
 
 

@@ -125,19 +125,18 @@ class _Batched:
 
     def _hand(self, dealer: Dealer, found: list[Prepared | None]) -> list:
         ready = [prepared for prepared in found if prepared is not None]
-        jobs = [job for prepared in ready for job in prepared.fitting.jobs]
+        jobs = [prepared.fitting.job for prepared in ready]
         trained = iter(train_all(jobs, self.n_jobs, self.pre_dispatch, self.verbose))
         hand: list[Any] = []
         for prepared in found:
-            results = [next(trained) for _ in prepared.fitting.jobs] if prepared else []
-            nets = [(stack, number) for stack, number, _ in results if stack is not None]
-            if prepared is None or len(nets) < len(results):
+            stack, number, seconds = next(trained) if prepared else (None, 0, 0.0)
+            if prepared is None or stack is None:
                 hand.append(None)
                 dealer.seconds.append(0.0)
                 continue
-            vars(prepared.estimator)["fit"] = Handover(prepared, nets)
+            vars(prepared.estimator)["fit"] = Handover(prepared, stack, number)
             hand.append(prepared.estimator)
-            dealer.seconds.append(prepared.seconds + sum(seconds for *_, seconds in results))
+            dealer.seconds.append(prepared.seconds + seconds)
         if failed := hand.count(None) - found.count(None):
             self._note(f"{failed} of {len(found)} fits are made one by one: their stack failed")
         return hand
