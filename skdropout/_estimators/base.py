@@ -110,7 +110,11 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             `input_encoding` do it; it also takes categories, dates and missing values.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels of any type, or real targets. For several labels per row (classifier) an
-            array, DataFrame or sparse matrix of 0 and 1, with a column for each label.
+            array, DataFrame or sparse matrix of 0 and 1, with a column for each label. With
+            several columns single cells may be missing (NaN, None, `pandas.NA`; not in a sparse
+            matrix). A row's loss is the sum over the cells that it has, whatever their number;
+            noise, scale of y, early stopping and calibration go by these cells too, and a row
+            without any is left out. Each column needs a value.
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. A weight of zero leaves the row out.
         groups : array-like of shape (n_samples,), default=None
@@ -353,14 +357,15 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), (n_samples, n_outputs) or (n_samples, n_labels)
-            True labels, or true targets.
+            True labels, or true targets. Of several columns single cells may be missing.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Logarithm of the mean over the draws, in nats; of all outputs, or labels, of a row
             jointly, of real targets per unit of y. Of one label per row its mean is minus
-            scikit-learn's `log_loss`.
+            scikit-learn's `log_loss`. Outputs that are missing are left out; it is 0 of a row
+            that has none.
         """
         return self._scored(X, y, lambda predictive, part: (predictive.log_prob(part),))
 

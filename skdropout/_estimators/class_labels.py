@@ -108,5 +108,8 @@ class ClassLabels(LabelTarget):
     ) -> ClassMixture:
         return ClassMixture(self.cooled(outputs, calibration), likelihood)
 
+    def _answers(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded.astype(int)
+
     def _logits(self, raw: Tensor) -> Tensor:
         return torch.cat([torch.zeros_like(raw), raw], -1) if self.binary else raw

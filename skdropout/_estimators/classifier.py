@@ -14,10 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._inference.functions import reduce
 from .._inference.probabilities import MEASURES
 from .._support.caller_warnings import one_column
+from .._support.gaps import split_gaps
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
 from .class_labels import ClassLabels
+from .gap_scores import accuracy_of_rows
 from .label_indicators import LabelIndicators, checked_indicators
 from .label_targets import LabelTarget
 
@@ -294,6 +296,8 @@ default="from_dtype"
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Single labels of several per row may be missing, as in `fit`; in the first call each
+            label must be known of some row.
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. What one row weighs against another counts as in `fit`. The
             mean weight of the call's rows, `class_weight` included, says how far the call moves
@@ -478,6 +482,28 @@ default="from_dtype"
             return (np.moveaxis(self._predictive(outputs).each()[turns], 1, 0),)
 
         return np.moveaxis(reduce(functions, x, rows_first)[0], 0, 1)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy, as of every classifier of scikit-learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels. Of several per row single ones may be missing.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            With several labels per row the share of the rows all of whose labels are right. Labels
+            that are missing are not asked for, and rows without any are left out.
+        """
+        filled, gaps = split_gaps(y)
+        if gaps is None:
+            return super().score(X, y, sample_weight)
+        name = type(self).__name__
+        return accuracy_of_rows(filled, gaps, self.predict(X), sample_weight, name)
 
     def _measures(self) -> frozenset[str]:
         return MEASURES

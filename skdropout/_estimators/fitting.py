@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._support.arrays import as_tensor
+from .._support.gaps import empty_rows, gaps_in
 from .._support.random import new_seed
 from .._support.sklearn import check_sample_weight, validate_parameters
 from .._training.jobs import Job
@@ -150,6 +151,7 @@ def describe(
     given = _checked_weight(sample_weight, X)
     counts = None if given is None else given > 0
     X, y = probe._check_xy(X, y, not again, counts)
+    given = _weight_of_targets(y, given, name, again)
     weight = estimator._total_weight(y, given, classes, again)
     used = np.ones(len(y), dtype=bool) if weight is None else weight > 0
     if not used.any():
@@ -192,7 +194,13 @@ def validation_rows(
     probe = copy.copy(estimator)
     probe.__dict__.update(described.attributes())
     X, y = probe._check_xy(X, y, reset=False)
-    return _to_rows(X, described.target.encode(y), _checked_weight(sample_weight, X), name)
+    weight, encoded = _checked_weight(sample_weight, X), described.target.encode(y)
+    if (gaps := gaps_in(y)) is not None:
+        known = ~empty_rows(gaps)
+        if not known.any():
+            raise ValueError(f"{name}.fit: y_val has no value in any row")
+        X, encoded, weight = X[known], encoded[known], None if weight is None else weight[known]
+    return _to_rows(X, encoded, weight, name)
 
 
 def prepare(
@@ -324,6 +332,35 @@ def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, call
             "large for float32, in which networks are trained; scale it (StandardScaler)"
         )
     return Rows(x, as_tensor(encoded), None if weight is None else as_tensor(weight).float())
+
+
+def _weight_of_targets(
+    y: np.ndarray, weight: np.ndarray | None, caller: str, again: bool
+) -> np.ndarray | None:
+    """Sample weights, zero for rows that have no target.
+
+    Raises
+    ------
+    ValueError
+        If no row has one, or if none that counts has one in some column that is new.
+    """
+    gaps = gaps_in(y)
+    if gaps is None:
+        return weight
+    if gaps.all():
+        raise ValueError(f"{caller}: y has no value in any row")
+    counts = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+    unknown = gaps[counts].all(0)
+    if unknown.any() and counts.any() and not again:
+        where = "any row" if weight is None else "any row with a positive sample_weight"
+        raise ValueError(
+            f"{caller}: column {np.argmax(unknown)} of y has no value in {where}, so there is "
+            "nothing to learn it from; leave the column out"
+        )
+    empty = empty_rows(gaps)
+    if not empty.any():
+        return weight
+    return np.where(empty, 0.0, 1.0 if weight is None else weight)
 
 
 def _checked_weight(weight: Any, X: np.ndarray) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
+from .._support.gaps import empty_rows, put_back, split_gaps
 from .._support.sklearn import check_y, safe_indexing
 from ..preprocessing import TableEncoder
 from .parameters import Parameters
@@ -47,13 +48,16 @@ def checked_table(
     -------
     X : ndarray of shape (n_samples, n_inputs)
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        NaN where single cells of several columns are missing.
     """
+    y, gaps = split_gaps(y)
     if reset:
         estimator._encoder = encoder_for(estimator, X)
     encoder: TableEncoder | None = estimator._encoder
     if encoder is None:
         options = {"dtype": _DTYPES, "multi_output": True, "y_numeric": numeric}
-        return validate_data(estimator, X, y, reset=reset, **options)
+        X, y = validate_data(estimator, X, y, reset=reset, **options)
+        return X, put_back(y, gaps)
     if y is None:
         raise ValueError(
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
@@ -62,9 +66,12 @@ def checked_table(
     y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
     check_consistent_length(X, y)
     if reset:
+        if gaps is not None:
+            known = ~empty_rows(gaps)
+            counts = known if counts is None else known & counts
         learned = X if counts is None or counts.all() else safe_indexing(X, np.flatnonzero(counts))
         encoder.fit(learned)
-    return encoder.transform(X), y
+    return encoder.transform(X), put_back(y, gaps)
 
 
 def _check_columns(estimator: Any, X: Any, reset: bool) -> None:

@@ -14,6 +14,7 @@ from .._likelihoods.labels import MultilabelLikelihood
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
 from .._predictive.scaling import OF_LABELS
+from .._support.gaps import missing_cells
 from .label_targets import LabelTarget
 
 
@@ -43,7 +44,7 @@ class LabelIndicators(LabelTarget):
         return y.astype(np.float32)
 
     def decode(self, encoded: np.ndarray) -> np.ndarray:
-        return encoded.astype(int)
+        return _as_integers(encoded)
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         return (probabilities > 0.5).astype(int)
@@ -68,16 +69,20 @@ class LabelIndicators(LabelTarget):
     ) -> LabelMixture:
         return LabelMixture(self.cooled(outputs, calibration), likelihood)
 
+    def _answers(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded
+
     def _logits(self, raw: Tensor) -> Tensor:
         return raw
 
 
 def checked_indicators(y: np.ndarray, caller: str) -> np.ndarray:
-    """Several columns of y as integers, all zero or one.
+    """Several columns of y, all zero or one; as integers, or floats where cells are missing.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples, n_labels)
+        NaN where a cell is missing.
     caller : str
         The estimator.
 
@@ -86,7 +91,7 @@ def checked_indicators(y: np.ndarray, caller: str) -> np.ndarray:
     ValueError
         For other values.
     """
-    known = (y == 0) | (y == 1)
+    known = (y == 0) | (y == 1) | missing_cells(y)
     if not known.all():
         row, column = np.argwhere(~known)[0]
         raise ValueError(
@@ -94,4 +99,8 @@ def checked_indicators(y: np.ndarray, caller: str) -> np.ndarray:
             f"{column} holds {y[row].tolist()[column]!r} in row {row}. Make one 0/1 column per "
             "label (MultiLabelBinarizer), or fit one model per column"
         )
-    return y.astype(int)
+    return _as_integers(y)
+
+
+def _as_integers(y: np.ndarray) -> np.ndarray:
+    return y.astype(np.float64) if missing_cells(y).any() else y.astype(int)

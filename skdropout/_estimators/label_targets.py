@@ -46,6 +46,10 @@ class LabelTarget(Target):
         """Names of the columns of probabilities in a DataFrame; None for numbers."""
 
     @abstractmethod
+    def _answers(self, encoded: np.ndarray) -> np.ndarray:
+        """Targets as `scores` takes them, from encoded ones."""
+
+    @abstractmethod
     def _logits(self, raw: Tensor) -> Tensor:
         """Logits as `scores` takes them, from raw outputs."""
 
@@ -70,7 +74,7 @@ class LabelTarget(Target):
 
     def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
         logits = [self._logits(torch.cat(part.raws).double().cpu()).numpy() for part in held_out]
-        targets = [part.rows.y.cpu().numpy().astype(int) for part in held_out]
+        targets = [self._answers(part.rows.y.cpu().numpy()) for part in held_out]
         weights = [part.weight for part in held_out]
         temperature = temperature_of_logits(logits, targets, weights, self.scores)
         cooled = [raw / temperature for raw in logits]

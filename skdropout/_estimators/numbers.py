@@ -75,7 +75,7 @@ class NumericTarget(Target):
             The estimator.
         """
         y = y.reshape(len(y), -1)
-        differs = (y != self.columns.values) & self.columns.constant
+        differs = (y != self.columns.values) & self.columns.constant & ~np.isnan(y)
         if not differs.any():
             return
         row, column = np.argwhere(differs)[0]

@@ -15,12 +15,14 @@ from .._likelihoods.normal import SMALLEST_VARIANCE
 from .._likelihoods.poisson import PoissonLikelihood
 from .._predictive.levels import as_intervals, checked_levels, checked_quantiles, tails
 from .._predictive.mixture import Mixture
-from .._predictive.target_columns import TargetColumns
+from .._predictive.target_columns import TargetColumns, column_means
 from .._support.caller_warnings import one_column, warn
+from .._support.gaps import split_gaps
 from .._support.random import local_random_state
 from .._support.sklearn import StrOptions
 from .answering import functions_of, sampled_functions
 from .base import DropoutMLP
+from .gap_scores import r2_of_columns
 from .numbers import Counts, NumericTarget, RealNumbers
 
 
@@ -327,7 +329,8 @@ default="from_dtype"
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The first call's targets set the scale of all later ones.
+            The first call's targets set the scale of all later ones, so each column needs a value
+            there. Otherwise single cells of several columns may be missing, as in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Factor on each row's loss. What one row weighs against another counts as in `fit`. The
             mean weight of the call's rows says how far the call moves the network: 20 is the same
@@ -343,6 +346,7 @@ default="from_dtype"
         ------
         ValueError
             As `fit`, and if a column of `y` was constant in the first call and is not any more.
+            A later call may have no value of a column: it teaches nothing of it.
         """
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -357,7 +361,7 @@ default="from_dtype"
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError(
                 f"{type(self).__name__}: loss='poisson' needs y that is zero or positive, got "
-                f"{y.min():.6g}"
+                f"{np.nanmin(y):.6g}"
             )
         return y
 
@@ -385,15 +389,15 @@ default="from_dtype"
                 f"{type(self).__name__} needs at least 2 rows to learn how y varies, got "
                 f"n_samples = {len(columns)}"
             )
-        varying = TargetColumns(np.ptp(columns, axis=0) == 0, columns[0])
+        varying = TargetColumns.of(columns)
         self._warn_of_constants(varying, y.ndim)
         columns = varying.select(columns)
-        mean = np.average(columns, axis=0, weights=weight)
+        mean = column_means(columns, weight)
         if self.loss == "poisson":
             return Counts(y.ndim, varying, np.where(mean > 0, mean, SMALLEST_VARIANCE))
         centre, scale = np.zeros(len(mean)), np.ones(len(mean))
         if self.normalize_y:
-            variance = np.average((columns - mean) ** 2, axis=0, weights=weight)
+            variance = column_means((columns - mean) ** 2, weight)
             centre, scale = mean, np.where(variance > 0, np.sqrt(variance), 1.0)
         varies, cooldown = self.noise == "heteroscedastic", self.learning_rate == "cooldown"
         return RealNumbers(y.ndim, varying, centre, scale, varies, cooldown)
@@ -537,12 +541,12 @@ default="from_dtype"
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            True targets.
+            True targets. Of several columns single cells may be missing.
 
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of y; the smaller, the better.
+            In the units of y; the smaller, the better. NaN where the target is missing.
 
         References
         ----------
@@ -550,6 +554,28 @@ default="from_dtype"
         Journal of the American Statistical Association 102.
         """
         return self._shaped(self._scored(X, y, lambda mixture, part: (mixture.crps(part),)))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R^2 of the mean, as of every regressor of scikit-learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets. Of several columns single cells may be missing.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            With several columns the plain mean of their R^2, each over the rows in which the
+            column has a value. A column with gaps and fewer than two values is left out.
+        """
+        filled, gaps = split_gaps(y)
+        if gaps is None:
+            return super().score(X, y, sample_weight)
+        name = type(self).__name__
+        return r2_of_columns(filled, gaps, self.predict(X), sample_weight, name)
 
     def _quantiles(self, X: Any, probabilities: np.ndarray, method: str) -> np.ndarray:
         return self._asked(X, method, lambda mixture: (mixture.quantiles(probabilities),))

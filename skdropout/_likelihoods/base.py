@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,9 +21,13 @@ class Likelihood(PickledAsArrays, ABC):
     ----------
     n_raw : int
         Raw outputs that the network must have.
+    gaps : bool
+        Whether single cells of the targets may be missing (NaN). They add nothing to the loss of
+        their row, which is the sum over its other cells, and no row weighs more for it.
     """
 
     n_raw: int
+    gaps: bool = False
 
     @abstractmethod
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
@@ -37,6 +42,14 @@ class Likelihood(PickledAsArrays, ABC):
         -------
         Tensor of shape (members, rows)
         """
+
+    def present(self, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Targets with zeros for missing cells, and where these are; None for nowhere."""
+        if not self.gaps:
+            return y, None
+        missing = y.isnan()
+        # Filled, not only masked afterwards: zero times the derivative at NaN is NaN.
+        return y.masked_fill(missing, 0.0), missing
 
     @abstractmethod
     def distribution(self, raw: Tensor, member: int) -> Distribution:
@@ -89,6 +102,11 @@ class Likelihood(PickledAsArrays, ABC):
         return
 
 
+def of_cells(values: Tensor, missing: Tensor | None) -> Tensor:
+    """Values of single cells, zero where the target is missing."""
+    return values if missing is None else values.masked_fill(missing, 0.0)
+
+
 def mixture_log_prob(
     likelihood: Likelihood,
     raws: Mapping[int, Tensor],
@@ -102,6 +120,7 @@ def mixture_log_prob(
     likelihood : Likelihood
     raws : mapping of member to Tensor of shape (n_draws, rows, n_raw)
     y : Tensor of shape (rows, ...)
+        Of several outputs single cells may be missing (NaN): the density is of the others.
     shares : Tensor of shape (n_draws,), default=None
         What each draw of the members together counts, of sum one. None is the same for all.
 
@@ -109,9 +128,20 @@ def mixture_log_prob(
     -------
     Tensor of shape (rows,)
     """
+    missing = y.isnan() if y.ndim > 1 else None
+    if missing is None or not missing.any():
+        missing = None
+    else:
+        y = y.masked_fill(missing, 0.0)
     log_prob = torch.cat(
-        [likelihood.distribution(raw, member).log_prob(y) for member, raw in raws.items()]
+        [_log_prob(likelihood.distribution(raw, m), y, missing) for m, raw in raws.items()]
     )
     if shares is None:
         return log_prob.logsumexp(0) - math.log(len(log_prob))
     return (log_prob + shares.log().unsqueeze(1)).logsumexp(0)
+
+
+def _log_prob(distribution: Any, y: Tensor, missing: Tensor | None) -> Tensor:
+    if missing is None:
+        return distribution.log_prob(y)
+    return of_cells(distribution.base_dist.log_prob(y), missing).sum(-1)

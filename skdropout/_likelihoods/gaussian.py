@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from .normal import SMALLEST_VARIANCE, NormalLikelihood
+from .base import of_cells
+from .normal import SMALLEST_VARIANCE, NormalLikelihood, cell_weights
 
 
 class GaussianLikelihood(NormalLikelihood):
@@ -27,11 +28,14 @@ class GaussianLikelihood(NormalLikelihood):
         super().__init__(n_members, n_outputs, n_raw=n_outputs)
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
+        y, missing = self.present(y)
         log_scale = (2 * math.pi * self.variance).log()
-        return torch.addcdiv(log_scale, (raw - y).square(), self.variance).sum(-1) * 0.5
+        cells = torch.addcdiv(log_scale, (raw - y).square(), self.variance)
+        return of_cells(cells, missing).sum(-1) * 0.5
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        return (raw - y).div_(self.variance)
+        y, missing = self.present(y)
+        return of_cells((raw - y).div_(self.variance), missing)
 
     def gradient_scale(self) -> Tensor | None:
         # The gradient grows as 1 / variance while the network fits better and better. Gradient
@@ -40,11 +44,14 @@ class GaussianLikelihood(NormalLikelihood):
         return self.variance.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
-        self._add_rows(self._squares, (raw - y).square(), weight)
-        self._count_rows(raw, weight)
+        y, missing = self.present(y)
+        weights = cell_weights(weight, missing)
+        self._add_rows(self._squares, (raw - y).square(), weights)
+        self._count_rows(raw, weights)
 
     def epoch_end(self) -> None:
-        self.variance.copy_(self._mean_over_rows(self._squares)).clamp_min_(SMALLEST_VARIANCE)
+        mean = self._mean_over_rows(self._squares, self.variance)
+        self.variance.copy_(mean).clamp_min_(SMALLEST_VARIANCE)
         self._n_rows = 0.0
 
     def distribution(self, raw: Tensor, member: int) -> Independent:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from .normal import SMALLEST_VARIANCE, NormalLikelihood
+from .base import of_cells
+from .normal import SMALLEST_VARIANCE, NormalLikelihood, cell_weights
 
 # Largest logarithm of a predicted variance over the common scale, and the power of the variance
 # that weighs a row's mean while training. Both were chosen on the training parts of public tables.
@@ -74,33 +75,42 @@ class HeteroscedasticLikelihood(NormalLikelihood):
         return 0.5 * (squares + shape + (2 * math.pi * self.scale).log())
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
-        return self._neg_log_densities(*self._split(raw, self.released), y).sum(-1)
+        y, missing = self.present(y)
+        cells = self._neg_log_densities(*self._split(raw, self.released), y)
+        return of_cells(cells, missing).sum(-1)
 
     def surrogate_loss(self, raw: Tensor, y: Tensor) -> Tensor:
+        y, missing = self.present(y)
         mean, shape = self._split(raw, self.released)
         weighed = self._neg_log_densities(mean, shape.detach(), y) * (_BETA * shape.detach()).exp()
-        return (weighed + self._neg_log_densities(mean.detach(), shape, y)).sum(-1)
+        cells = weighed + self._neg_log_densities(mean.detach(), shape, y)
+        return of_cells(cells, missing).sum(-1)
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
+        y, missing = self.present(y)
         mean, shape = self._split(raw, self.released)
         residual = mean - y
         of_mean = residual * ((_BETA - 1) * shape).exp() / self.scale
         slope = self.released * (1 - (shape / _SHAPE_BOUND).square())
         of_shape = 0.5 * slope * (1 - residual.square() * (-shape).exp() / self.scale)
-        return torch.cat([of_mean, of_shape], -1)
+        return torch.cat([of_cells(of_mean, missing), of_cells(of_shape, missing)], -1)
 
     def gradient_scale(self) -> Tensor | None:
         return self.scale.amin((1, 2))
 
     def observe(self, raw: Tensor, y: Tensor, weight: Tensor | None) -> None:
+        y, missing = self.present(y)
+        weights = cell_weights(weight, missing)
         mean, shape = self._split(raw, self.released)
-        self._add_rows(self._squares, (mean - y).square() * (-shape).exp(), weight)
-        self._add_rows(self._variances, shape.exp(), weight)
-        self._count_rows(raw, weight)
+        self._add_rows(self._squares, (mean - y).square() * (-shape).exp(), weights)
+        self._add_rows(self._variances, shape.exp(), weights)
+        self._count_rows(raw, weights)
 
     def epoch_end(self) -> None:
-        self.scale.copy_(self._mean_over_rows(self._squares)).clamp_min_(SMALLEST_VARIANCE)
-        self.variance.copy_(self.scale * self._mean_over_rows(self._variances))
+        shape = self._mean_over_rows(self._variances, self.variance / self.scale)
+        scale = self._mean_over_rows(self._squares, self.scale)
+        self.scale.copy_(scale).clamp_min_(SMALLEST_VARIANCE)
+        self.variance.copy_(self.scale * shape)
         self._n_rows = 0.0
 
     def distribution(self, raw: Tensor, member: int) -> Independent:

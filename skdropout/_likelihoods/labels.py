@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent
 
-from .base import Likelihood
+from .base import Likelihood, of_cells
 
 
 class MultilabelLikelihood(Likelihood):
@@ -25,11 +25,13 @@ class MultilabelLikelihood(Likelihood):
         self.n_raw = n_labels
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
-        y = y.expand(raw.shape)
-        return F.binary_cross_entropy_with_logits(raw, y, reduction="none").sum(-1)
+        y, missing = self.present(y)
+        cells = F.binary_cross_entropy_with_logits(raw, y.expand(raw.shape), reduction="none")
+        return of_cells(cells, missing).sum(-1)
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        return raw.sigmoid().sub_(y)
+        y, missing = self.present(y)
+        return of_cells(raw.sigmoid().sub_(y), missing)
 
     def distribution(self, raw: Tensor, member: int) -> Independent:
         labels = Bernoulli(logits=raw, validate_args=False)

@@ -39,14 +39,33 @@ class NormalLikelihood(Likelihood):
         self.register_buffer("_squares", torch.zeros(shape, dtype=torch.float32))
         self._n_rows = 0.0
 
-    def _count_rows(self, raw: Tensor, weight: Tensor | None) -> None:
-        self._n_rows += raw.shape[1] if weight is None else weight.sum(1).view(-1, 1, 1)
+    def _count_rows(self, raw: Tensor, weights: Tensor | None) -> None:
+        self._n_rows += raw.shape[1] if weights is None else weights.sum(1, keepdim=True)
 
     @staticmethod
-    def _add_rows(total: Tensor, values: Tensor, weight: Tensor | None) -> None:
-        total += (values if weight is None else values * weight.unsqueeze(-1)).sum(1, keepdim=True)
+    def _add_rows(total: Tensor, values: Tensor, weights: Tensor | None) -> None:
+        total += (values if weights is None else values * weights).sum(1, keepdim=True)
 
-    def _mean_over_rows(self, total: Tensor) -> Tensor:
+    def _mean_over_rows(self, total: Tensor, before: Tensor) -> Tensor:
+        """Mean over what was observed, and what was `before` in columns without a cell."""
         mean = total / self._n_rows
         total.zero_()
-        return mean
+        if not self.gaps:
+            return mean
+        return torch.where(torch.as_tensor(self._n_rows) > 0, mean, before)
+
+
+def cell_weights(weight: Tensor | None, missing: Tensor | None) -> Tensor | None:
+    """Weights of rows as those of cells, ``(members or 1, rows, n_outputs or 1)``; None for ones.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (members or 1, rows) or None
+    missing : Tensor of bool of shape (members or 1, rows, n_outputs) or None
+        Cells that count nothing.
+    """
+    rows = None if weight is None else weight.unsqueeze(-1)
+    if missing is None:
+        return rows
+    present = (~missing).float()
+    return present if rows is None else present * rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.distributions import Independent, Poisson
 
-from .base import Likelihood
+from .base import Likelihood, of_cells
 
 
 class PoissonLikelihood(Likelihood):
@@ -26,11 +26,13 @@ class PoissonLikelihood(Likelihood):
         self.register_buffer("means", means.repeat(n_members, 1, 1))
 
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
+        y, missing = self.present(y)
         log_rate = raw + self.means.log()
-        return (log_rate.exp() - y * log_rate + (y + 1).lgamma()).sum(-1)
+        return of_cells(log_rate.exp() - y * log_rate + (y + 1).lgamma(), missing).sum(-1)
 
     def gradient(self, raw: Tensor, y: Tensor) -> Tensor:
-        return raw.exp().mul_(self.means).sub_(y)
+        y, missing = self.present(y)
+        return of_cells(raw.exp().mul_(self.means).sub_(y), missing)
 
     def gradient_scale(self) -> Tensor:
         return 1 / self.means.amax((1, 2))

@@ -45,5 +45,6 @@ class Predictive(ABC):
         Parameters
         ----------
         y : ndarray with rows first
-            Targets, in the units of the distribution.
+            Targets, in the units of the distribution. Of several outputs single ones may be
+            missing (NaN): the density is that of the others.
         """

@@ -75,5 +75,11 @@ def flat(components: np.ndarray) -> np.ndarray:
     return components.reshape(len(components), -1)
 
 
+def of_cells(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Values of single targets, zero where these are missing."""
+    missing = np.isnan(y)
+    return np.where(missing, 0.0, values) if missing.any() else values
+
+
 def log_mean_exp(log_densities: np.ndarray) -> np.ndarray:
     return logsumexp(log_densities, axis=0) - np.log(len(log_densities))

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from .errors import regression_error
-from .mixture import Mixture, flat, log_mean_exp
+from .mixture import Mixture, flat, log_mean_exp, of_cells
 from .scores import normal_mixture_crps
 from .target_columns import TargetColumns
 from .uncertainty import Uncertainty, regression_uncertainty
@@ -108,7 +108,7 @@ class NormalMixture(NormalComponents):
     def log_prob(self, y: np.ndarray) -> np.ndarray:
         variances = self.variances
         squares = (y - self.means) ** 2 / variances
-        return log_mean_exp(-0.5 * (squares + np.log(2 * np.pi * variances)).sum(-1))
+        return log_mean_exp(-0.5 * of_cells(squares + np.log(2 * np.pi * variances), y).sum(-1))
 
     def scaled(self, scale: np.ndarray | float, centre: np.ndarray | None = None) -> NormalMixture:
         if np.all(scale == 1):
@@ -148,8 +148,8 @@ class CorrelatedNormalMixture(NormalComponents):
         self.covariance = covariance
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:
-        root = self._root()
-        scaled = np.linalg.solve(root, (y - self.means)[..., None])[..., 0]
+        root = self._root(np.isnan(y))
+        scaled = np.linalg.solve(root, of_cells(y - self.means, y)[..., None])[..., 0]
         log_sizes = np.log(2 * np.pi * np.diagonal(root, axis1=-2, axis2=-1) ** 2)
         return log_mean_exp(-0.5 * (scaled**2 + log_sizes).sum(-1))
 
@@ -178,10 +178,21 @@ class CorrelatedNormalMixture(NormalComponents):
         normal = rng.standard_normal(self.means.shape)
         return self.means + np.einsum("crkl,crl->crk", self._root(), normal)
 
-    def _root(self) -> np.ndarray:
-        """Cholesky's factor of the covariance of a new observation."""
+    def _root(self, missing: np.ndarray | None = None) -> np.ndarray:
+        """Cholesky's factor of the covariance of a new observation.
+
+        Parameters
+        ----------
+        missing : ndarray of bool of shape (rows, n_outputs), optional
+            Targets that the density is not of. Alone, with a variance of 1 / (2 pi) and no
+            residual, each adds nothing to its logarithm.
+        """
         noise = np.broadcast_to(self.noise, self.means.shape)
-        return np.linalg.cholesky(self.covariance + noise[..., None] * np.eye(noise.shape[-1]))
+        covariance = self.covariance + noise[..., None] * np.eye(noise.shape[-1])
+        if missing is not None and missing.any():
+            alone = missing[:, :, None] | missing[:, None, :]
+            covariance = np.where(alone, np.eye(noise.shape[-1]) / (2 * np.pi), covariance)
+        return np.linalg.cholesky(covariance)
 
 
 def normal_mixture_quantiles(

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import gammaln, pdtr, pdtrik, xlogy
 
 from .errors import regression_error
-from .mixture import Mixture, flat, log_mean_exp
+from .mixture import Mixture, flat, log_mean_exp, of_cells
 from .scores import poisson_mixture_crps
 from .target_columns import TargetColumns
 from .uncertainty import Uncertainty, regression_uncertainty
@@ -39,7 +39,8 @@ class PoissonMixture(Mixture):
         return regression_error(self.rates, self.rates, n_members)
 
     def log_prob(self, y: np.ndarray) -> np.ndarray:
-        return log_mean_exp((xlogy(y, self.rates) - self.rates - gammaln(y + 1)).sum(-1))
+        cells = xlogy(y, self.rates) - self.rates - gammaln(y + 1)
+        return log_mean_exp(of_cells(cells, y).sum(-1))
 
     def crps(self, y: np.ndarray) -> np.ndarray:
         return poisson_mixture_crps(flat(self.rates), y.ravel()).reshape(y.shape)

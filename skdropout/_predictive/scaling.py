@@ -14,8 +14,9 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
+from .mixture import of_cells
 from .normal import NormalComponents
-from .scores import binned_error, equal_width_bins
+from .scores import binned_error, equal_width_bins, mean_of_columns
 
 # A factor on a standard deviation, or a temperature, beyond these says that something else is
 # wrong.
@@ -28,6 +29,8 @@ _LEVEL = 0.9
 _LEVELS = (0.5, 0.9, 0.95)
 # Bins of the expected calibration error.
 _N_BINS = 15
+# Held-out cells without which the spread of a column with gaps is left as it is.
+_FEWEST_CELLS = 10
 
 
 def scale_of_std(
@@ -40,14 +43,18 @@ def scale_of_std(
     mixtures : list of NormalComponents
         One for each part of the held-out rows.
     targets : list of ndarray of shape (rows, n_outputs)
+        Single cells may be missing (NaN); they count nothing.
     weights : list of ndarray of shape (rows,)
 
     Returns
     -------
     ndarray of shape (n_outputs,)
-        One factor for each output.
+        One factor for each output. 1 for one with gaps and fewer than ten cells.
     """
+    present = ~np.isnan(np.concatenate(targets))
     total = sum(weight.sum() for weight in weights)
+    if not present.all():
+        total = np.concatenate(weights) @ present
     low = np.full(targets[0].shape[1], -np.log(_LARGEST))
     high = -low
     while (high - low).max() > _TOLERANCE:
@@ -58,11 +65,16 @@ def scale_of_std(
         )
         enough = inside >= _LEVEL * total
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.exp(high)
+    n_cells = present.sum(0)
+    too_few = (n_cells < _FEWEST_CELLS) & (n_cells < len(present))
+    return np.where(too_few, 1.0, np.exp(high))
 
 
 def _inside(mixture: NormalComponents, y: np.ndarray, level: float) -> np.ndarray:
-    """Whether the central interval of a level holds each target: ``(rows, n_outputs)``."""
+    """Whether the central interval of a level holds each target: ``(rows, n_outputs)``.
+
+    It holds none that is missing.
+    """
     return np.abs(2 * mixture.cdf(y) - 1) <= level
 
 
@@ -100,10 +112,10 @@ def label_log_prob(logits: np.ndarray, y: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     logits : ndarray of shape (n_draws, rows, n_labels)
-    y : ndarray of int of shape (rows, n_labels)
-        Zeros and ones.
+    y : ndarray of shape (rows, n_labels)
+        Zeros and ones, or NaN where it is missing.
     """
-    log_p = log_expit(np.where(y == 1, logits, -logits)).sum(-1)
+    log_p = of_cells(log_expit(np.where(y == 1, logits, -logits)), y).sum(-1)
     return logsumexp(log_p, axis=0) - np.log(len(log_p))
 
 
@@ -129,7 +141,8 @@ def temperature_of_logits(
     ----------
     logits : list of ndarray of shape (n_draws, rows, n_classes or n_labels)
         One for each part of the held-out rows.
-    targets : list of ndarray of int of shape (rows,) or (rows, n_labels)
+    targets : list of ndarray of shape (rows,) or (rows, n_labels)
+        Integers; of labels also NaN where one is missing.
     weights : list of ndarray of shape (rows,)
     scores : LogitScores
 
@@ -175,10 +188,15 @@ def quality_of_mixtures(
     """
     weight = np.concatenate(weights)
     log_prob = np.concatenate([m.log_prob(y) for m, y in zip(mixtures, targets, strict=True)])
-    coverage = {}
+    coverage, missing = {}, np.isnan(np.concatenate(targets))
     for level in _LEVELS:
-        inside = [_inside(m, y, level) for m, y in zip(mixtures, targets, strict=True)]
-        coverage[level] = float(np.average(np.concatenate(inside).mean(1), weights=weight))
+        parts = [_inside(m, y, level) for m, y in zip(mixtures, targets, strict=True)]
+        inside = np.concatenate(parts)
+        coverage[level] = (
+            mean_of_columns(inside, weight, missing)
+            if missing.any()
+            else float(np.average(inside.mean(1), weights=weight))
+        )
     mean = float(np.average(log_prob, weights=weight))
     return {f"log_prob_{when}": mean, f"coverage_{when}": coverage}
 
@@ -206,6 +224,7 @@ def quality_of_logits(
     top, right = (np.concatenate(parts) for parts in zip(*tops, strict=True))
     # As `skdropout.metrics.expected_calibration_error` by default, over all answers.
     weight = np.repeat(weight, top.size // len(weight))
+    weight[np.isnan(np.concatenate(targets).ravel())] = 0.0
     top, right = top.ravel(), right.ravel()
     ece = binned_error(top, right, weight, equal_width_bins(top, _N_BINS))
     return {f"log_prob_{when}": mean, f"ece_{when}": ece}

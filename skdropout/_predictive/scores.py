@@ -148,6 +148,29 @@ def interval_loss(lower: np.ndarray, upper: np.ndarray, y: np.ndarray, level: fl
     return upper - lower + 2 / (1 - level) * missed
 
 
+def mean_of_columns(values: np.ndarray, weight: np.ndarray, missing: np.ndarray) -> float:
+    """Weighted mean of each column over its cells, then the plain mean over the columns.
+
+    Parameters
+    ----------
+    values, missing : ndarray of shape (rows, n_outputs)
+        `missing` says of which cells there is no value. A column without any is left out.
+    weight : ndarray of shape (rows,)
+
+    Returns
+    -------
+    float
+        NaN if no cell has a value.
+    """
+    weights = np.where(missing, 0.0, weight[:, None])
+    total = weights.sum(0)
+    known = total > 0
+    if not known.any():
+        return float("nan")
+    sums = (np.where(missing, 0.0, values) * weights).sum(0)
+    return float((sums[known] / total[known]).mean())
+
+
 def equal_width_bins(stated: np.ndarray, n_bins: int) -> np.ndarray:
     """Bin of each probability over [0, 1], closed on the left, the last one on both sides."""
     return np.minimum((stated * n_bins).astype(int), n_bins - 1)

@@ -21,6 +21,19 @@ class TargetColumns:
     constant: np.ndarray
     values: np.ndarray
 
+    @classmethod
+    def of(cls, y: np.ndarray) -> TargetColumns:
+        """Those of training rows.
+
+        Parameters
+        ----------
+        y : ndarray of shape (rows, n_outputs)
+            Single cells may be missing (NaN), but not all of a column.
+        """
+        first = np.isnan(y).argmin(0)
+        constant = np.nanmax(y, axis=0) == np.nanmin(y, axis=0)
+        return cls(constant, y[first, np.arange(y.shape[1])])
+
     @property
     def learned(self) -> np.ndarray:
         """Numbers of the columns that a network has outputs for: at least one."""
@@ -55,3 +68,27 @@ class TargetColumns:
         """Covariances ``(..., n_learned, n_learned)`` with constants, which have none."""
         rows = self.fill(learned, 0.0)
         return self.fill(rows.swapaxes(-1, -2), 0.0).swapaxes(-1, -2)
+
+
+def column_means(values: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Means of the columns over the cells that are there.
+
+    Parameters
+    ----------
+    values : ndarray of shape (rows, n_outputs)
+        Single cells may be missing (NaN).
+    weight : ndarray of shape (rows,) or None
+
+    Returns
+    -------
+    ndarray of shape (n_outputs,)
+    """
+    present = ~np.isnan(values)
+    if present.all():
+        return np.average(values, axis=0, weights=weight)
+    return np.array(
+        [
+            np.average(column[there], weights=None if weight is None else weight[there])
+            for column, there in zip(values.T, present.T, strict=True)
+        ]
+    )

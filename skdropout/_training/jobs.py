@@ -137,6 +137,8 @@ def train_net(net: DropoutNet, rows: Rows, epochs: int, share: float = 1.0) -> N
     with torch.inference_mode(False), torch.enable_grad(), threads_for(_multiply_adds(net)):
         if not net.initialized_:
             net.initialize()
+        watched = net.validation or ()
+        net.criterion_.gaps = any(part.has_gaps for part in (rows, *watched))
         device = torch.device(net.device)
         if net.validation is not None:
             moved = {id(part): part.to(device) for part in net.validation}

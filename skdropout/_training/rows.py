@@ -72,10 +72,16 @@ class Rows(Dataset):
         """Whether these are the same rows, of one member, in the same order."""
         if (self.weight is None) != (other.weight is None):
             return False
-        pairs = [(self.x, other.x), (self.y, other.y)]
+        pairs = [(self.x, other.x)]
         if self.weight is not None and other.weight is not None:
             pairs.append((self.weight, other.weight))
-        return all(torch.equal(ours, theirs) for ours, theirs in pairs)
+        equal = all(torch.equal(ours, theirs) for ours, theirs in pairs)
+        return equal and _same_targets(self.y, other.y)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether single cells of the targets are missing (NaN)."""
+        return self.y.ndim > 1 and bool(self.y.isnan().any())
 
     def __getstate__(self) -> dict:
         # As arrays, which joblib maps into the memory of other processes where they are large.
@@ -91,6 +97,13 @@ class Rows(Dataset):
     def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
         weight = None if self.weight is None else self.weight[index]
         return self.x[index], self.y[index], weight
+
+
+def _same_targets(ours: Tensor, theirs: Tensor) -> bool:
+    if ours.shape != theirs.shape:
+        return False
+    # A missing target is NaN, which equals nothing.
+    return bool(((ours == theirs) | (ours.isnan() & theirs.isnan())).all())
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._predictive.checks import checked_finite
+from .._predictive.scores import mean_of_columns
+from .._support.gaps import empty_rows, gaps_in, put_back, split_gaps
 
 # How far the probabilities of a row's classes may be from a sum of one.
 _UNIT_TOLERANCE = 0.01
@@ -52,23 +54,48 @@ def checked_classes(estimator: Any, probabilities: Any) -> np.ndarray:
 def checked_target(name: str, y_true: Any) -> np.ndarray:
     """Numbers of shape (n_samples,) or (n_samples, n_outputs), float64.
 
+    Of several outputs single ones may be missing, and are NaN then.
+
     Raises
     ------
     ValueError
-        For no rows, other shapes, NaN or infinity.
+        For no rows, other shapes, NaN in a single column or infinity.
     """
-    y = np.asarray(y_true, dtype=np.float64)
+    filled, gaps = split_gaps(y_true)
+    y = np.asarray(filled, dtype=np.float64)
     if y.ndim not in (1, 2) or not y.size:
         raise ValueError(
             f"{name}: y_true must have shape (n_samples,) or (n_samples, n_outputs) and hold at "
             f"least one row, got shape {y.shape}"
         )
-    return checked_finite(name, "y_true", y)
+    return put_back(checked_finite(name, "y_true", y), gaps)
 
 
-def mean_over_rows(values: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean over rows, after the plain mean over outputs if there are several."""
+def mean_over_rows(values: np.ndarray, weight: np.ndarray, y: np.ndarray) -> float:
+    """Weighted mean over rows, after the plain mean over outputs if there are several.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Scores; of one number per row they are of all outputs together.
+    weight : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets. Where one is missing its score does not count: the mean is then that of each
+        output over its own targets, and rows without any target are left out.
+
+    Raises
+    ------
+    ValueError
+        If all targets are missing.
+    """
     # A row of weight zero is no row, whatever it holds.
     used = weight > 0
-    rows = values[used].reshape(used.sum(), -1).mean(1)
-    return float(np.average(rows, weights=weight[used]))
+    values, weight, gaps = values[used], weight[used], gaps_in(y[used])
+    columns = values.reshape(len(values), -1)
+    if gaps is None:
+        return float(np.average(columns.mean(1), weights=weight))
+    if gaps.all():
+        raise ValueError("y holds no value in any row that counts")
+    if columns.shape != gaps.shape:
+        gaps = empty_rows(gaps)[:, None]
+    return mean_of_columns(columns, weight, gaps)

@@ -2,8 +2,9 @@
 
 Conventions of this file. Components of a mixture come first, as draws do everywhere in this
 package; samples and interval ends come last, as `sample_y` and `predict_interval` give them.
-With several outputs a score is the plain mean over them, the uniform average of scikit-learn. A
-weight of two is the same as the row written twice.
+With several outputs a score is the plain mean over them, the uniform average of scikit-learn, and
+single cells of `y_true` may be missing: an output is then scored over the rows in which it has a
+value. A weight of two is the same as the row written twice.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def log_predictive_density_score(
     mixture, y = _checked_mixture(name, y_true, mean, std)
     checked_density(name, mixture)
     scores = mixture.log_prob(y.reshape(-1, 1)).reshape(y.shape)
-    return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
+    return mean_over_rows(scores, checked_weight(sample_weight, len(y)), y)
 
 
 def crps_loss(y_true: Any, mean: Any, std: Any, *, sample_weight: Any = None) -> float:
@@ -104,7 +105,7 @@ def crps_loss(y_true: Any, mean: Any, std: Any, *, sample_weight: Any = None) ->
     """
     mixture, y = _checked_mixture("crps_loss", y_true, mean, std)
     scores = mixture.crps(y.reshape(-1, 1)).reshape(y.shape)
-    return mean_over_rows(scores, checked_weight(sample_weight, len(y)))
+    return mean_over_rows(scores, checked_weight(sample_weight, len(y)), y)
 
 
 def sample_crps_loss(y_true: Any, samples: Any, *, sample_weight: Any = None) -> float:
@@ -150,7 +151,7 @@ def sample_crps_loss(y_true: Any, samples: Any, *, sample_weight: Any = None) ->
             f"it, got {values.shape}"
         )
     scores = sample_crps(values.reshape(-1, values.shape[-1]), y.ravel())
-    return mean_over_rows(scores.reshape(y.shape), checked_weight(sample_weight, len(y)))
+    return mean_over_rows(scores.reshape(y.shape), checked_weight(sample_weight, len(y)), y)
 
 
 def interval_coverage_score(y_true: Any, interval: Any, *, sample_weight: Any = None) -> Any:
@@ -183,7 +184,7 @@ def interval_coverage_score(y_true: Any, interval: Any, *, sample_weight: Any = 
     y, lower, upper, single = _checked_interval("interval_coverage_score", y_true, interval)
     weight = checked_weight(sample_weight, len(y))
     inside = (lower <= y[..., None]) & (y[..., None] <= upper)
-    shares = [mean_over_rows(level, weight) for level in np.moveaxis(inside, -1, 0)]
+    shares = [mean_over_rows(level, weight, y) for level in np.moveaxis(inside, -1, 0)]
     return shares[0] if single else np.array(shares)
 
 
@@ -238,7 +239,7 @@ def interval_score_loss(
         )
     weight = checked_weight(sample_weight, len(y))
     scores = [
-        mean_over_rows(interval_loss(lower[..., k], upper[..., k], y, level), weight)
+        mean_over_rows(interval_loss(lower[..., k], upper[..., k], y, level), weight, y)
         for k, level in enumerate(levels)
     ]
     return scores[0] if single else np.array(scores)

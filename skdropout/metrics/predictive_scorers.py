@@ -19,6 +19,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import brier_score_loss
 
 from .._predictive.scores import interval_loss
+from .._support.gaps import put_back, split_gaps
 from .._wrappers.target_transforms import TargetTransform
 from .._wrappers.walk import walk
 from .._wrappers.wrapped import intervals, normal_distributions
@@ -55,6 +56,7 @@ class PredictiveScorer(WeightedScorer):
         estimator : estimator
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Of several outputs, or labels, single ones may be missing. They are not scored.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -126,11 +128,13 @@ def make_calibration_error_scorer(
 
 
 def _log_density(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
-    return mean_over_rows(_density_rows(estimator, X, y), checked_weight(sample_weight, len(y)))
+    rows = _density_rows(estimator, X, y)
+    return mean_over_rows(rows, checked_weight(sample_weight, len(y)), _with_gaps(y))
 
 
 def _neg_crps(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
-    return -mean_over_rows(_crps_rows(estimator, X, y), checked_weight(sample_weight, len(y)))
+    rows = _crps_rows(estimator, X, y)
+    return -mean_over_rows(rows, checked_weight(sample_weight, len(y)), _with_gaps(y))
 
 
 def _neg_interval_score(
@@ -138,8 +142,8 @@ def _neg_interval_score(
 ) -> float:
     weight = checked_weight(sample_weight, len(y))
     lower, upper = np.moveaxis(intervals(estimator, X, confidence_level, "scorer"), -1, 0)
-    y = np.asarray(y, dtype=np.float64).reshape(lower.shape)
-    return -mean_over_rows(interval_loss(lower, upper, y, confidence_level), weight)
+    y = _numbers(y).reshape(lower.shape)
+    return -mean_over_rows(interval_loss(lower, upper, y, confidence_level), weight, y)
 
 
 def _neg_calibration_error(
@@ -177,7 +181,7 @@ def _density_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         return density - log_stretch.sum(1)
     mixture = normal_distributions(inner, X, "scorer")
     checked_density("log_predictive_density_scorer", mixture)
-    return mixture.log_prob(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
+    return mixture.log_prob(_numbers(y).reshape(mixture.means.shape[1:]))
 
 
 def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
@@ -190,13 +194,24 @@ def _crps_rows(estimator: Any, X: Any, y: Any) -> np.ndarray:
         scores = _crps_rows(inner.regressor_, X, inside.reshape(np.shape(y)))
         return scores.reshape(len(scores), -1) * np.abs(scale)
     mixture = normal_distributions(inner, X, "scorer")
-    return mixture.crps(np.asarray(y, dtype=np.float64).reshape(mixture.means.shape[1:]))
+    return mixture.crps(_numbers(y).reshape(mixture.means.shape[1:]))
 
 
 def _columns(y: Any) -> np.ndarray:
     """Targets of shape ``(n_samples, n_outputs)``."""
-    y = np.asarray(y, dtype=np.float64)
+    y = _numbers(y)
     return y.reshape(len(y), -1)
+
+
+def _numbers(y: Any) -> np.ndarray:
+    """Targets as float64, NaN where single ones of several columns are missing."""
+    return np.asarray(_with_gaps(y), dtype=np.float64)
+
+
+def _with_gaps(y: Any) -> np.ndarray:
+    """Targets, or labels, as an array; with NaN where single ones of several are missing."""
+    filled, gaps = split_gaps(y)
+    return put_back(np.asarray(filled), gaps)
 
 
 def _probabilities(what: str, estimator: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,6 +13,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from narwhals.exceptions import DuplicateError
 from sklearn.utils import check_array
+
+from .._support.gaps import missing_cells
 
 NUMBERS = "numbers"
 BOOLEANS = "booleans"
@@ -168,7 +169,7 @@ def read(table: Any, caller: str, declared: Sequence[bool]) -> list[Cells]:
             for j, name in enumerate(table.columns)
         ]
     return [
-        _cells(table[:, j], _gaps(table[:, j]), f"{caller}: column {j}", declared[j])
+        _cells(table[:, j], missing_cells(table[:, j]), f"{caller}: column {j}", declared[j])
         for j in range(table.shape[1])
     ]
 
@@ -191,16 +192,6 @@ def _order(dtype: Any, cells: Cells) -> tuple | None:
     if not isinstance(dtype, nw.Enum):
         return None
     return tuple(map(str, dtype.categories)) if cells.kind == TEXT else tuple(dtype.categories)
-
-
-def _gaps(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind != "O":
-        return np.isnat(values) if values.dtype.kind in "mM" else np.zeros(len(values), bool)
-    pandas = sys.modules.get("pandas")
-    if pandas is not None:
-        return pandas.isna(values)
-    # A NaN of any type is the only number that is not itself.
-    return np.array([v is None or (isinstance(v, Real) and v != v) for v in values], bool)
 
 
 def _cells(
