@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from .._predictive.scaling import folds
 from .._support.arrays import as_tensor
+from .._support.compressed import held, rows_of
 from .._support.random import local_random_state, new_seed
 from .._support.sklearn import check_sample_weight, validate_parameters
 from .._training.jobs import Job
@@ -223,7 +224,7 @@ def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Jo
     return jobs
 
 
-def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
+def _to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
     """Arrays as rows to train on, in float32.
 
     Raises
@@ -231,8 +232,8 @@ def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, call
     ValueError
         If `X` has numbers that float32 has not.
     """
-    x = as_tensor(X).to(torch.float32)
-    if X.dtype != np.float32 and not x.isfinite().all():
+    x = rows_of(X).to(torch.float32)
+    if X.dtype != np.float32 and not held(x).isfinite().all():
         raise ValueError(
             f"{caller}: X reaches {np.abs(X).max():.3g} in absolute value, too "
             "large for float32, in which networks are trained; scale it (StandardScaler)"
@@ -240,7 +241,7 @@ def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, call
     return Rows(x, as_tensor(encoded), None if weight is None else as_tensor(weight).float())
 
 
-def _checked_weight(weight: Any, X: np.ndarray) -> np.ndarray | None:
+def _checked_weight(weight: Any, X: Any) -> np.ndarray | None:
     """Sample weights as an array of shape (n_samples,), none of them negative."""
     if weight is None:
         return None

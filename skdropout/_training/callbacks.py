@@ -10,6 +10,8 @@ from skorch import callbacks as skorch
 from skorch.callbacks import Callback
 from skorch.utils import freeze_parameter, unfreeze_parameter
 
+from .._support.compressed import given
+
 # What the history holds for each member, or layer by layer: tables and loggers take numbers.
 _NOT_NUMBERS = ("train_losses", "valid_scores", "by_member", "warming_up", "dropout_rates")
 
@@ -189,7 +191,7 @@ class EpochScores(Callback):
     ) -> None:
         rows = dataset_train if self.scoring.on_train else dataset_valid[0]
         model = net.model_
-        X, y = rows.x.cpu().numpy(), model._target.decode(rows.y.cpu().numpy())
+        X, y = given(rows.x), model._target.decode(rows.y.cpu().numpy())
         score = self.scoring._scoring(model, X, y)
         self.scoring._record_score(net.history, score)
 
