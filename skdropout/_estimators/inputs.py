@@ -99,9 +99,8 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
     if sparse.issparse(X):
         raise ValueError(
             f"{type(given).__name__}: input_encoding={given.input_encoding!r} with "
-            f"categorical_features={declared!r:.200} encodes columns, and X is a sparse matrix, "
-            "whose entries go as they come; use input_encoding=None or 'auto' with "
-            "categorical_features='from_dtype', or X.toarray()"
+            f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
+            "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
         )
     return TableEncoder(encoding, categorical_features=declared, sparse_output=False)
 
