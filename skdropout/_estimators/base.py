@@ -106,8 +106,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            A DataFrame, a dense array or a list. Scale numbers first, as for any network, or let
-            `input_encoding` do it; it also takes categories, dates and missing values.
+            A DataFrame, an array or a list. Scale numbers first, as for any network, or let
+            `input_encoding` do it; it also takes categories, dates and missing values. A sparse
+            matrix stays one: it is never made dense as a whole.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels of any type, or real targets. For several labels per row (classifier) an
             array, DataFrame or sparse matrix of 0 and 1, with a column for each label. With
@@ -375,14 +376,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         n_members = len(self.net_.module_.members)
         return n_members * draws_of_each(fixed_draws(self.n_draws), n_members)
 
-    def _check_x(self, X: Any) -> np.ndarray:
+    def _check_x(self, X: Any) -> Any:
         check_is_fitted(self)
         return checked_rows(self, X)
 
     def _check_xy(
         self, X: Any, y: Any, reset: bool, counts: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Checked arrays of equal length.
+    ) -> tuple[Any, np.ndarray]:
+        """Checked rows, an array or a matrix in CSR format, and targets of equal length.
 
         Parameters
         ----------
@@ -400,6 +401,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         """Tags that also say which columns of X there may be."""
         tags.input_tags.allow_nan = self.input_encoding is not None
         tags.input_tags.categorical = self.input_encoding is not None
+        tags.input_tags.sparse = self.input_encoding in ("auto", None)
         return tags
 
     @abstractmethod
@@ -415,7 +417,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return self._target.predictive(outputs, self.net_.criterion_, self.calibration_)
 
     def _over_rows(
-        self, x: np.ndarray, functions: Functions, ask: Callable[..., tuple], *rows: np.ndarray
+        self, x: Any, functions: Functions, ask: Callable[..., tuple], *rows: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Ask the predictive distribution of each chunk of rows, and join the answers."""
 

@@ -10,7 +10,7 @@ import torch
 
 from .._inference.functions import Draws, reduce
 from .._predictive.needed_draws import fixed_draws
-from .._support.arrays import as_array
+from .._support.compressed import given as as_given
 from .._support.random import local_random_state
 from .._training.net import DropoutNet
 from .._training.rows import Rows
@@ -129,7 +129,7 @@ def out_of_fold(
             # For a row in several folds: the mixture of what was said of it.
             return answer.mean, answer.total, answer.mean**2
 
-        answers = reduce(Draws(plain), as_array(held.rows.x), ask)
+        answers = reduce(Draws(plain), as_given(held.rows.x), ask)
         sums = sums or [np.zeros((n_rows, *part.shape[1:])) for part in answers]
         for total, part in zip(sums, answers, strict=True):
             total[held.numbers] += part

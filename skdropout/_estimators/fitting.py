@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from .._support.arrays import as_tensor
+from .._support.compressed import held, rows_of
 from .._support.gaps import empty_rows, gaps_in
 from .._support.random import new_seed
 from .._support.sklearn import check_sample_weight, validate_parameters
@@ -317,7 +318,7 @@ def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
         )
 
 
-def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
+def _to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
     """Arrays as rows to train on, in float32.
 
     Raises
@@ -325,8 +326,8 @@ def _to_rows(X: np.ndarray, encoded: np.ndarray, weight: np.ndarray | None, call
     ValueError
         If `X` has numbers that float32 has not.
     """
-    x = as_tensor(X).to(torch.float32)
-    if X.dtype != np.float32 and not x.isfinite().all():
+    x = rows_of(X).to(torch.float32)
+    if X.dtype != np.float32 and not held(x).isfinite().all():
         raise ValueError(
             f"{caller}: X reaches {np.abs(X).max():.3g} in absolute value, too "
             "large for float32, in which networks are trained; scale it (StandardScaler)"
@@ -363,7 +364,7 @@ def _weight_of_targets(
     return np.where(empty, 0.0, 1.0 if weight is None else weight)
 
 
-def _checked_weight(weight: Any, X: np.ndarray) -> np.ndarray | None:
+def _checked_weight(weight: Any, X: Any) -> np.ndarray | None:
     """Sample weights as an array of shape (n_samples,), none of them negative."""
     if weight is None:
         return None

@@ -15,20 +15,24 @@ from .._support.sklearn import check_y, safe_indexing
 from ..preprocessing import TableEncoder
 from .parameters import Parameters
 
-_DTYPES = [np.float64, np.float32]
+# How scikit-learn is to check columns that go as they come.
+_NUMBERS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
 
 
-def checked_rows(estimator: Any, X: Any) -> np.ndarray:
-    """Rows for a fitted estimator, as the numbers that its network takes."""
+def checked_rows(estimator: Any, X: Any) -> Any:
+    """Rows for a fitted estimator, as the numbers that its network takes.
+
+    An array, or a matrix in CSR format.
+    """
     if estimator._encoder is None:
-        return validate_data(estimator, X, dtype=_DTYPES, reset=False)
+        return validate_data(estimator, X, reset=False, **_NUMBERS)
     _check_columns(estimator, X, reset=False)
     return estimator._encoder.transform(X)
 
 
 def checked_table(
     estimator: Any, X: Any, y: Any, reset: bool, counts: np.ndarray | None, numeric: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray]:
     """Rows as the numbers that a network takes, and targets of equal length.
 
     Parameters
@@ -46,7 +50,7 @@ def checked_table(
 
     Returns
     -------
-    X : ndarray of shape (n_samples, n_inputs)
+    X : ndarray or matrix in CSR format of shape (n_samples, n_inputs)
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         NaN where single cells of several columns are missing.
     """
@@ -55,7 +59,7 @@ def checked_table(
         estimator._encoder = encoder_for(estimator, X)
     encoder: TableEncoder | None = estimator._encoder
     if encoder is None:
-        options = {"dtype": _DTYPES, "multi_output": True, "y_numeric": numeric}
+        options = {**_NUMBERS, "multi_output": True, "y_numeric": numeric}
         X, y = validate_data(estimator, X, y, reset=reset, **options)
         return X, put_back(y, gaps)
     if y is None:
@@ -71,6 +75,8 @@ def checked_table(
             counts = known if counts is None else known & counts
         learned = X if counts is None or counts.all() else safe_indexing(X, np.flatnonzero(counts))
         encoder.fit(learned)
+        # What is not compressed takes fewer bytes as soon as more than half is filled.
+        encoder.sparse_output = 2 * encoder._entries_per_row < len(encoder.column_of_feature_)
     return encoder.transform(X), put_back(y, gaps)
 
 
@@ -97,6 +103,12 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
                 "'piecewise'"
             )
         return None
+    if sparse.issparse(X):
+        raise ValueError(
+            f"{type(given).__name__}: input_encoding={given.input_encoding!r} with "
+            f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
+            "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
+        )
     return TableEncoder(encoding, categorical_features=declared, sparse_output=False)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from .._networks.stack import Stack
+from .._support.compressed import held
 from .._training.net import DropoutNet, NonFiniteLossError
 from .._training.rows import Rows
 from .parameters import Parameters
@@ -82,7 +83,7 @@ def complaints(
 
 def divergence(given: Parameters, error: NonFiniteLossError, rows: Rows) -> ValueError:
     """The error for a training that diverged, with its likely cause."""
-    largest = rows.x.abs().max().item()
+    largest = held(rows.x).abs().max().item()
     if largest > 1e3:
         cause = f"X reaches {largest:.3g} in absolute value; scale it (StandardScaler)"
     else:

@@ -17,24 +17,25 @@ from torch import Tensor
 
 from .._networks.normalization import EPSILON
 from .._networks.plain import PlainLayer, PlainStack
+from .._support.compressed import Compressed, rows_within
 from .._support.threads import spread, threads_for
 from ..families import PlainLinear
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.
 _FEW_ROWS = 96
-_CHUNK_BYTES = 2**25
+CHUNK_BYTES = 2**25
 # Multiply-adds that a thread takes at a time of a product of all draws.
 _PART = 10**7
 
 
-def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(plain: PlainStack, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
     ----------
     plain : PlainStack
-    x : Tensor of shape (rows, n_features)
+    x : Tensor or Compressed of shape (rows, n_features)
         Its dtype and device are those of the computation.
 
     Yields
@@ -46,16 +47,16 @@ def evaluate(plain: PlainStack, x: Tensor) -> Iterator[tuple[slice, list[Tensor]
         not depend on the rows beside it.
     """
     networks = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
-    step = _chunk_rows(plain, x)
+    step = rows_within(x, _chunk_rows(plain, x), _budget(x))
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
-        inputs = x[rows].T
+        inputs = x[rows].to_dense().T
         if plain.inputs is not None:
             inputs = inputs.index_select(0, plain.inputs)
         yield rows, [network(inputs) for network in networks]
 
 
-def _chunk_rows(plain: PlainStack, x: Tensor) -> int:
+def _chunk_rows(plain: PlainStack, x: Tensor | Compressed) -> int:
     """Rows such that the outputs of all draws, and one draw's activations, stay small."""
     widest = max(layer.linear.weight.shape[3] for layer in plain.layers)
     n_raw = plain.layers[-1].linear.weight.shape[3]
@@ -64,9 +65,9 @@ def _chunk_rows(plain: PlainStack, x: Tensor) -> int:
     return max(_FEW_ROWS, min(most, _budget(x) // per_row))
 
 
-def _budget(x: Tensor) -> int:
+def _budget(x: Tensor | Compressed) -> int:
     """Bytes that one intermediate result may take."""
-    return _CHUNK_BYTES if x.device.type == "cpu" else 16 * _CHUNK_BYTES
+    return CHUNK_BYTES if x.device.type == "cpu" else 16 * CHUNK_BYTES
 
 
 def _n_shared(shared: Sequence[bool]) -> int:
@@ -112,7 +113,7 @@ def rows_together(plain: PlainStack) -> int:
     widest = max(
         linear.weight.shape[3] * (1 if linear.shared else plain.n_draws) for linear in linears
     )
-    return max(1, _CHUNK_BYTES // (4 * plain.n_members * widest))
+    return max(1, CHUNK_BYTES // (4 * plain.n_members * widest))
 
 
 def _all_members(layer: PlainLayer, h: Tensor) -> Tensor:

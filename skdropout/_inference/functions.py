@@ -14,7 +14,7 @@ from .._networks.plain import MomentStack, PlainStack
 from .._networks.stack import Stack
 from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, needed_draws
 from .._predictive.uncertainty import Uncertainty
-from .._support.arrays import as_tensor
+from .._support.compressed import Compressed, rows_of
 from .._support.threads import threads_for
 from .draws import evaluate
 from .moments.propagation import propagate
@@ -24,12 +24,12 @@ class Functions(ABC):
     """The functions of a fitted network, of which a prediction is the mean."""
 
     @abstractmethod
-    def over(self, x: Tensor) -> Iterator[tuple[Any, list[Any]]]:
+    def over(self, x: Tensor | Compressed) -> Iterator[tuple[Any, list[Any]]]:
         """Raw outputs, a chunk of rows at a time.
 
         Parameters
         ----------
-        x : Tensor of shape (rows, n_features)
+        x : Tensor or Compressed of shape (rows, n_features)
             On the CPU. Its dtype is the one of the computation.
 
         Yields
@@ -52,7 +52,7 @@ class Draws(Functions):
     def __init__(self, plain: PlainStack) -> None:
         self.plain = plain
 
-    def over(self, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
+    def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
         return evaluate(self.plain, x.to(_device(self.plain)))
 
 
@@ -67,7 +67,7 @@ class Moments(Functions):
     def __init__(self, stack: MomentStack) -> None:
         self.stack = stack
 
-    def over(self, x: Tensor) -> Iterator[tuple[slice, list[Any]]]:
+    def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Any]]]:
         return propagate(self.stack, x.to(_device(self.stack)))
 
 
@@ -91,7 +91,7 @@ class Rounds(Functions):
     ) -> None:
         self.stack, self.known = stack, known
 
-    def over(self, x: Tensor) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
+    def over(self, x: Tensor | Compressed) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
         sizes = np.full(len(x), self.sizes[0])
         for size in self.sizes:
             pending = np.flatnonzero(sizes == size)
@@ -134,14 +134,14 @@ def _device(stack: PlainStack | MomentStack) -> torch.device:
 
 @threads_for()
 def reduce(
-    functions: Functions, X: np.ndarray, function: Callable[..., tuple], *rows: np.ndarray
+    functions: Functions, X: Any, function: Callable[..., tuple], *rows: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """Apply a function to the raw outputs of each chunk of rows and join the results.
 
     Parameters
     ----------
     functions : Functions
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         Its dtype is the one of the computation.
     function : callable
         Takes raw outputs, one entry per member, and the chunk's part of each of `rows`. Returns
@@ -154,9 +154,9 @@ def reduce(
         Rows in the order of `X`.
     """
     places, results = [], []
-    numbers = np.arange(len(X))
+    numbers = np.arange(X.shape[0])
     with torch.inference_mode():
-        for chunk, outputs in functions.over(as_tensor(X)):
+        for chunk, outputs in functions.over(rows_of(X)):
             places.append(numbers[chunk])
             results.append(function(outputs, *(values[chunk] for values in rows)))
     joined = tuple(np.concatenate(parts) for parts in zip(*results, strict=True))

@@ -10,6 +10,8 @@ from skorch import callbacks as skorch
 from skorch.callbacks import Callback
 from skorch.utils import freeze_parameter, unfreeze_parameter
 
+from .._support.compressed import given
+
 # What the history holds for each member, or layer by layer: tables and loggers take numbers.
 _NOT_NUMBERS = ("train_losses", "valid_scores", "by_member", "warming_up", "dropout_rates")
 
@@ -198,10 +200,20 @@ class EpochScores(Callback):
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
     ) -> None:
         rows = dataset_train if self.scoring.on_train else dataset_valid[0]
-        model = net.model_
-        X, y = rows.x.cpu().numpy(), model._target.decode(rows.y.cpu().numpy())
+        model = _of_encoded(net.model_, rows.x.shape[1])
+        X, y = given(rows.x), model._target.decode(rows.y.cpu().numpy())
         score = self.scoring._scoring(model, X, y)
         self.scoring._record_score(net.history, score)
+
+
+def _of_encoded(model: Any, n_columns: int) -> Any:
+    """An estimator for rows that are encoded already, as training has them."""
+    if model._encoder is None:
+        return model
+    model = copy.copy(model)
+    model._encoder, model.n_features_in_ = None, n_columns
+    vars(model).pop("feature_names_in_", None)
+    return model
 
 
 class Table(Callback):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .._support.arrays import as_array, as_tensor
+from .._support.compressed import Compressed, joined
 from .._support.scratch import Scratch
 from ..families import NoiseSource, kinds_of
 
@@ -18,7 +21,7 @@ class Rows(Dataset):
 
     Parameters
     ----------
-    x : Tensor of shape (rows, n_features)
+    x : Tensor or Compressed of shape (rows, n_features)
     y : Tensor of shape (rows, ...)
     weight : Tensor of shape (rows,) or None
         Of mean one over the rows. None means ones.
@@ -30,7 +33,7 @@ class Rows(Dataset):
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | Compressed,
         y: Tensor,
         weight: Tensor | None = None,
         owned: Tensor | None = None,
@@ -72,10 +75,12 @@ class Rows(Dataset):
         """Whether these are the same rows, of one member, in the same order."""
         if (self.weight is None) != (other.weight is None):
             return False
-        pairs = [(self.x, other.x)]
+        if type(self.x) is not type(other.x):
+            return False
+        pairs: list[tuple[Any, Any]] = [(self.x, other.x)]
         if self.weight is not None and other.weight is not None:
             pairs.append((self.weight, other.weight))
-        equal = all(torch.equal(ours, theirs) for ours, theirs in pairs)
+        equal = all(ours.equal(theirs) for ours, theirs in pairs)
         return equal and _same_targets(self.y, other.y)
 
     @property
@@ -85,16 +90,18 @@ class Rows(Dataset):
 
     def __getstate__(self) -> dict:
         # As arrays, which joblib maps into the memory of other processes where they are large.
-        return {k: None if v is None else as_array(v) for k, v in vars(self).items()}
+        return {k: as_array(v) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
 
     def __setstate__(self, state: dict) -> None:
-        vars(self).update({k: None if v is None else as_tensor(v) for k, v in state.items()})
+        vars(self).update(
+            {k: as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in state.items()}
+        )
 
     def __len__(self) -> int:
         """How many a member has, at most."""
         return self.x.shape[0] if self.owned is None else self.owned.shape[1]
 
-    def __getitem__(self, index: Tensor | slice) -> tuple[Tensor, Tensor, Tensor | None]:
+    def __getitem__(self, index: Tensor | slice) -> tuple[Any, Tensor, Tensor | None]:
         weight = None if self.weight is None else self.weight[index]
         return self.x[index], self.y[index], weight
 
@@ -130,7 +137,7 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     lengths = torch.tensor([len(part) for part in parts])
     # The last row of a member with fewer rows fills it up.
     numbers = torch.arange(int(lengths.max())).minimum(lengths.unsqueeze(1) - 1)
-    x, y = (torch.cat([getattr(part, name) for part in distinct]) for name in ("x", "y"))
+    x, y = (joined([getattr(part, name) for part in distinct]) for name in ("x", "y"))
     equal = bool((lengths == lengths[0]).all())
     return Rows(x, y, weight, starts.unsqueeze(1) + numbers, None if equal else lengths)
 
@@ -199,20 +206,21 @@ class Blocks:
             return (torch.zeros(1, dtype=torch.int64, device=device),) * 2
         return kinds_of(*marks)
 
-    def take(self, x: Tensor, index: Tensor, scratch: Scratch | None = None) -> Tensor:
-        """``x[index]`` for a part of a block, several times faster; the same for targets.
+    def take(self, x: Tensor | Compressed, index: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """``x[index]`` for a part of a block, dense and several times faster; the same for targets.
 
         Members that share rows and orders get copies of what was taken once.
 
         Parameters
         ----------
-        x, index : Tensor
+        x : Tensor or Compressed
+        index : Tensor
         scratch : Scratch, optional
             For copies that are needed until the next call only.
         """
         one, kind = self.kinds
         few = index if len(one) == len(index) else index.index_select(0, one)
-        taken = x.index_select(0, few.flatten()).view(*few.shape, *x.shape[1:])
+        taken = x.index_select(0, few.flatten()).to_dense().view(*few.shape, *x.shape[1:])
         if few is index:
             return taken
         shape = len(kind), *taken.shape[1:]

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from .._inference.draws import evaluate_together, rows_together
+from .._inference.draws import CHUNK_BYTES, evaluate_together, rows_together
 from .._likelihoods.base import Likelihood
 from .._networks.plain import PlainStack
+from .._support.compressed import rows_within
 from .rows import Blocks, Rows
 
 
@@ -33,7 +34,8 @@ def member_scores(
     """
     total = torch.zeros(plain.n_members, device=rows.x.device, dtype=torch.float32)
     n_rows: int | Tensor = 0
-    blocks = Blocks(rows, block_size or rows_together(plain), None)
+    size = rows_within(rows.x, block_size or rows_together(plain), CHUNK_BYTES)
+    blocks = Blocks(rows, size, None)
     for index in blocks:
         x, y = blocks.take(rows.x, index), blocks.take(rows.y, index)
         raw = evaluate_together(plain, x)

@@ -226,6 +226,10 @@ default="from_dtype"
         columns = zip(self._columns, check_feature_names_in(self, input_features), strict=True)
         return np.array([name for column, of in columns for name in column.names(of)], object)
 
+    @property
+    def _entries_per_row(self) -> int:
+        return sum(part.n_entries for column in self._columns for _, part in column.parts)
+
     def _declared(self, X: Any, n_columns: int) -> list[bool]:
         """Columns that the parameter says are categories."""
         declared = [False] * n_columns
@@ -261,8 +265,7 @@ default="from_dtype"
 
     def _entries(self, cells: Sequence[Cells], dtype: np.dtype) -> Entries:
         """Entries of all columns, equally many in each row."""
-        parts = [part for column in self._columns for _, part in column.parts]
-        shape = len(cells[0].values), sum(part.n_entries for part in parts)
+        shape = len(cells[0].values), self._entries_per_row
         columns, values = np.empty(shape, np.int32), np.empty(shape, dtype)
         first = at = 0
         for column, of in zip(self._columns, cells, strict=True):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..._networks.plain import MomentStack
+from ..._support.compressed import Compressed, rows_within
 from ..._support.threads import spread
 from .activated import activated, without_noise
 from .maps import MomentMap, Passed, by_columns
@@ -31,18 +32,22 @@ _MANY = 16
 # Bytes of what is made of the Gaussian outputs of the rows that are handed out together, and what
 # such a result has per output and row: about as many points stand for a Gaussian.
 _GROUP_BYTES, _POINTS = 2**22, 64
+# Bytes of compressed rows that are dense at once.
+_DENSE_BYTES = 2**25
 # Directions of the outputs up to which the curvature is followed, which doubles the way back, and
 # in two layers the skewness of a decision between classes.
 _MOST_FOLLOWED = 4
 
 
-def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
+def propagate(
+    stack: MomentStack, x: Tensor | Compressed
+) -> Iterator[tuple[slice, list[GaussianOutputs]]]:
     """Moments of the raw outputs, a group of rows at a time.
 
     Parameters
     ----------
     stack : MomentStack
-    x : Tensor of shape (rows, n_features)
+    x : Tensor or Compressed of shape (rows, n_features)
         Its dtype and device are those of the computation.
 
     Yields
@@ -60,8 +65,9 @@ def propagate(stack: MomentStack, x: Tensor) -> Iterator[tuple[slice, list[Gauss
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (wide * x.element_size()))
     group_bytes = _POINTS * n_directions * x.element_size() * chunk
     group = chunk * max(1, plenty * _GROUP_BYTES // group_bytes)
+    group = rows_within(x, group, plenty * _DENSE_BYTES)
     for start in range(0, len(x), group):
-        inputs = x[start : start + group]
+        inputs = x[start : start + group].to_dense()
         rows = slice(start, start + len(inputs))
         if stack.inputs is not None:
             inputs = inputs.index_select(1, stack.inputs)

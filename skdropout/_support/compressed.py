@@ -1,0 +1,168 @@
+"""Rows with few entries, compressed: all that is not zero, and dense tensors of a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from .arrays import as_array, as_tensor
+
+
+class Compressed:
+    """Rows of which only the entries are held, as in a matrix in CSR format.
+
+    Whoever has rows asks the same of this and of a tensor: shape, dtype, device, some of the rows,
+    and `to_dense` of these, which a dense tensor answers with itself.
+
+    Parameters
+    ----------
+    starts : Tensor of int64 of shape (rows + 1,)
+        Where the entries of each row begin, and where those of the last end.
+    columns : Tensor of int32 of shape (entries,)
+        In a row each at most once.
+    values : Tensor of shape (entries,)
+    n_columns : int
+    """
+
+    def __init__(self, starts: Tensor, columns: Tensor, values: Tensor, n_columns: int) -> None:
+        self.starts, self.columns, self.values = starts, columns, values
+        self.n_columns = n_columns
+
+    @classmethod
+    def of_matrix(cls, matrix: Any) -> Compressed:
+        """Of a matrix or array of scipy in CSR format."""
+        if not matrix.has_canonical_format:
+            # Several entries of one cell are added up, but not in what is the caller's.
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+        parts = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
+        starts, columns, values = map(as_tensor, parts)
+        return cls(starts, columns, values, matrix.shape[1])
+
+    def matrix(self) -> Any:
+        """As a matrix of scipy in CSR format."""
+        parts = (as_array(self.values), as_array(self.columns), as_array(self.starts))
+        return sparse.csr_matrix(parts, shape=self.shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), self.n_columns
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def element_size(self) -> int:
+        """Bytes of a number."""
+        return self.values.element_size()
+
+    def to(self, target: torch.device | torch.dtype | str) -> Compressed:
+        """On a device, or with values of a dtype."""
+        starts, columns = self.starts, self.columns
+        if not isinstance(target, torch.dtype):
+            starts, columns = starts.to(target), columns.to(target)
+        return Compressed(starts, columns, self.values.to(target), self.n_columns)
+
+    def __getitem__(self, rows: slice | Tensor) -> Compressed:
+        """Some rows, still compressed.
+
+        Parameters
+        ----------
+        rows : slice or Tensor of int64
+        """
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            starts = self.starts[start : max(start, stop) + 1]
+            own = slice(int(starts[0]), int(starts[-1]))
+            return Compressed(
+                starts - own.start, self.columns[own], self.values[own], self.n_columns
+            )
+        first = self.starts.index_select(0, rows)
+        counts = self.starts.index_select(0, rows + 1) - first
+        starts = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        owner = torch.repeat_interleave(counts)
+        place = torch.arange(len(owner), device=self.device)
+        place += (first - starts[:-1]).index_select(0, owner)
+        columns, values = (part.index_select(0, place) for part in (self.columns, self.values))
+        return Compressed(starts, columns, values, self.n_columns)
+
+    def index_select(self, dim: int, index: Tensor) -> Compressed:
+        """Some rows, as from a tensor."""
+        assert dim == 0, "rows are selected"
+        return self[index]
+
+    def to_dense(self) -> Tensor:
+        """All rows, with their zeros."""
+        place = torch.repeat_interleave(self.starts.diff()).mul_(self.n_columns).add_(self.columns)
+        dense = self.values.new_zeros(self.shape)
+        dense.view(-1).scatter_(0, place, self.values)
+        return dense
+
+    def equal(self, other: Compressed) -> bool:
+        """Whether the other has the same entries in the same order."""
+        pairs = zip(self._parts(), other._parts(), strict=True)
+        return self.shape == other.shape and all(a.equal(b) for a, b in pairs)
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.starts, self.columns, self.values
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: as_array(v) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(
+            {k: as_tensor(v) if isinstance(v, np.ndarray) else v for k, v in state.items()}
+        )
+
+
+def rows_of(X: Any) -> Tensor | Compressed:
+    """Rows in memory, of an array or of a matrix in CSR format; the numbers are shared."""
+    return Compressed.of_matrix(X) if sparse.issparse(X) else as_tensor(X)
+
+
+def given(x: Tensor | Compressed) -> Any:
+    """Rows as a user gives them: an array, or a matrix in CSR format."""
+    return x.matrix() if isinstance(x, Compressed) else as_array(x)
+
+
+def held(x: Tensor | Compressed) -> Tensor:
+    """The numbers that rows hold; all others are zero."""
+    return x.values if isinstance(x, Compressed) else x
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Rows of one kind, one after the other."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))
+    stops = torch.tensor([len(part.values) for part in parts]).cumsum(0).tolist()
+    starts = [parts[0].starts]
+    starts += [part.starts[1:] + stop for part, stop in zip(parts[1:], stops, strict=False)]
+    columns, values = (
+        torch.cat([getattr(p, name) for p in parts]) for name in ("columns", "values")
+    )
+    return Compressed(torch.cat(starts), columns, values, parts[0].n_columns)
+
+
+def rows_within(x: Tensor | Compressed, n_rows: int, n_bytes: int) -> int:
+    """So many rows, or fewer where they are compressed and would be larger than that when dense.
+
+    Parameters
+    ----------
+    x : Tensor or Compressed
+    n_rows, n_bytes : int
+    """
+    if isinstance(x, Tensor):
+        return n_rows
+    return max(1, min(n_rows, n_bytes // (x.shape[1] * x.element_size())))
