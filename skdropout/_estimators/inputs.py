@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from .._support.sklearn import check_y, safe_indexing
 from ..preprocessing import TableEncoder
+from ..preprocessing._cells import checked_table as checked_frame
 from .parameters import Parameters
 
 _DTYPES = [np.float64, np.float32]
@@ -19,6 +20,7 @@ _DTYPES = [np.float64, np.float32]
 
 def checked_rows(estimator: Any, X: Any) -> np.ndarray:
     """Rows for a fitted estimator, as the numbers that its network takes."""
+    _check_frame(estimator, X)
     if estimator._encoder is None:
         return validate_data(estimator, X, dtype=_DTYPES, reset=False)
     _check_columns(estimator, X, reset=False)
@@ -48,6 +50,7 @@ def checked_table(
     X : ndarray of shape (n_samples, n_inputs)
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     """
+    _check_frame(estimator, X)
     if reset:
         estimator._encoder = encoder_for(estimator, X)
     encoder: TableEncoder | None = estimator._encoder
@@ -65,6 +68,12 @@ def checked_table(
         learned = X if counts is None or counts.all() else safe_indexing(X, np.flatnonzero(counts))
         encoder.fit(learned)
     return encoder.transform(X), y
+
+
+def _check_frame(estimator: Any, X: Any) -> None:
+    """That a DataFrame has rows, columns and a name for each, which others say less clearly."""
+    if nw.dependencies.is_into_dataframe(X):
+        checked_frame(X, type(estimator).__name__)
 
 
 def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
@@ -90,11 +99,16 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
                 "'piecewise'"
             )
         return None
-    return TableEncoder(encoding, categorical_features=declared, sparse_output=False)
+    encoder = TableEncoder(encoding, categorical_features=declared, sparse_output=False)
+    encoder._within = type(given).__name__
+    return encoder
 
 
 def _plain_numbers(X: Any) -> bool:
-    """Whether a table holds numbers without gaps; what is no table is left to be refused."""
+    """Whether a table holds numbers without gaps; what is no table is left to be refused.
+
+    A DataFrame with infinite numbers does not: the encoder refuses them by the column's name.
+    """
     table = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(table, nw.DataFrame):
         return all(_is_plain(table[:, j]) for j in range(table.shape[1]))
@@ -107,4 +121,4 @@ def _is_plain(series: Any) -> bool:
     numbers = series.dtype.is_numeric() or series.dtype == nw.Boolean
     if not numbers or series.is_null().any():
         return False
-    return not (series.dtype.is_float() and series.is_nan().any())
+    return not series.dtype.is_float() or bool(series.is_finite().all())
