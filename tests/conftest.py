@@ -4,6 +4,8 @@ With `OMP_NUM_THREADS` in the environment, as many.
 """
 
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ from sklearn.datasets import make_classification, make_regression
 from skdropout._support import device
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+# skrub makes a folder in the home directory when it is imported.
+os.environ.setdefault("SKB_DATA_DIRECTORY", str(Path(tempfile.gettempdir(), "skrub_data")))
 
 
 def pytest_addoption(parser):

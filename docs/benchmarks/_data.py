@@ -30,6 +30,9 @@ CLASSIFICATION = (
 # Gray values of pixels, 0 to 255, with an official test part.
 IMAGES = ("mnist",)
 REGRESSION = ("boston", "concrete", "energy", "wine-red", "yacht")
+# Of these folder's `.csv.gz` with text and gaps, the ones whose target is a number.
+RAW = "raw"
+RAW_REGRESSION = ("abalone", "ames", "california-housing", "diamonds")
 
 # Half the width of a Gaussian's central 90 % interval, in standard deviations.
 Z90 = 1.6448536269514722
@@ -39,14 +42,16 @@ Z90 = 1.6448536269514722
 class Table:
     """A table and its train and test parts, as the file gives them.
 
-    `scaled` inputs are on one scale already, as pixels are.
+    `scaled` inputs are on one scale already, as pixels are. `is_numeric` says which columns are
+    neither text nor one of several that stand for it; None is all.
     """
 
     name: str
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     splits: list[tuple[np.ndarray, np.ndarray]]
     scaled: bool = False
+    is_numeric: np.ndarray | None = None
 
     @property
     def official(self) -> bool:
@@ -63,14 +68,27 @@ def load_table(folder: Path, name: str) -> Table:
             X = X.reshape(len(X), -1).astype(np.float32) / 255
             return Table(name, X, y.astype(int), [split], scaled=True)
         if "fold" in file:
-            fold = file["fold"]
-            splits = [
-                (np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)
-            ]
+            splits = splits_of_folds(file["fold"])
         else:
             parts = np.atleast_2d(file["train_idx"]), np.atleast_2d(file["test_idx"])
             splits = list(zip(*parts, strict=True))
-        return Table(name, file["X"], file["y"], splits)
+        return Table(name, file["X"], file["y"], splits, is_numeric=file.get("is_numeric"))
+
+
+def load_raw_table(folder: Path, name: str) -> Table:
+    """Read one ``raw/NAME.csv.gz``: columns `target` and `fold`, then the inputs, a DataFrame."""
+    import pandas as pd
+
+    frame = pd.read_csv(folder / RAW / f"{name}.csv.gz")
+    X = frame.drop(columns=["target", "fold"])
+    is_numeric = np.array([pd.api.types.is_any_real_numeric_dtype(dtype) for dtype in X.dtypes])
+    splits = splits_of_folds(frame["fold"].to_numpy())
+    return Table(name, X, frame["target"].to_numpy(), splits, is_numeric=is_numeric)
+
+
+def splits_of_folds(fold: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of each fold, given the fold of each row."""
+    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in np.unique(fold)]
 
 
 def preprocessed(
@@ -96,6 +114,16 @@ def timed_fit(
         model.fit(X, y)
         seconds = time.perf_counter() - start
     return model, seconds, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+
+
+def widened_error(differences: np.ndarray, n_train: int, n_test: int) -> float:
+    """Standard error of the mean difference over splits whose training parts overlap.
+
+    Nadeau and Bengio 2003, Inference for the generalization error, Machine Learning 52.
+    """
+    if len(differences) < 2:
+        return float("nan")
+    return float(np.sqrt((1 / len(differences) + n_test / n_train) * np.var(differences, ddof=1)))
 
 
 # ---- scores of single rows -----------------------------------------------------------------

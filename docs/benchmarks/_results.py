@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +27,36 @@ class Results:
             if self.path:
                 self.path.write_text(json.dumps(self.scores))
         return self.scores[key]
+
+
+class Lines:
+    """Finished fits, one JSON object a line: files of several runs are joined by `cat`.
+
+    Parameters
+    ----------
+    path : Path or None
+        Read if it is there. What is added goes to its end.
+    names : sequence of str
+        The entries that say which fit it is.
+    """
+
+    def __init__(self, path: Path | None, names: Sequence[str]) -> None:
+        self.path, self.names = path, names
+        text = path.read_text() if path and path.exists() else ""
+        lines = [json.loads(line) for line in text.splitlines()]
+        self.found = {self.key(line): line for line in lines}
+
+    def key(self, line: dict[str, Any]) -> str:
+        return json.dumps([line[name] for name in self.names])
+
+    def __contains__(self, line: dict[str, Any]) -> bool:
+        return self.key(line) in self.found
+
+    def __getitem__(self, line: dict[str, Any]) -> dict[str, Any]:
+        return self.found[self.key(line)]
+
+    def add(self, line: dict[str, Any]) -> None:
+        self.found[self.key(line)] = line
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")

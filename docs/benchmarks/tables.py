@@ -16,6 +16,7 @@ from _data import (
     score_rows,
     summary,
     timed_fit,
+    widened_error,
 )
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -96,12 +97,9 @@ def standard_errors(table: Table, ours: list[dict], other: list[dict]) -> dict[s
     if table.official:
         return bootstrap_errors(ours, other)
     pairs = [(summary(a["rows"]), summary(b["rows"])) for a, b in zip(ours, other, strict=True)]
-    train, test = table.splits[0]
-    factor = 1 / len(pairs) + len(test) / len(train)
+    sizes = [len(part) for part in table.splits[0]]
     return {
-        score: float(np.sqrt(factor * np.var([a[score] - b[score] for a, b in pairs], ddof=1)))
-        if len(pairs) > 1
-        else float("nan")
+        score: widened_error(np.array([a[score] - b[score] for a, b in pairs]), *sizes)
         for score in pairs[0][0]
     }
 

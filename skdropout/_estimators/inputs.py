@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 from .._support.gaps import empty_rows, put_back, split_gaps
 from .._support.sklearn import check_y, safe_indexing
 from ..preprocessing import TableEncoder
+from ..preprocessing._cells import checked_table as checked_frame
 from .parameters import Parameters
 
 # How scikit-learn is to check columns that go as they come.
@@ -24,6 +25,7 @@ def checked_rows(estimator: Any, X: Any) -> Any:
 
     An array, or a matrix in CSR format.
     """
+    _check_frame(estimator, X)
     if estimator._encoder is None:
         return validate_data(estimator, X, reset=False, **_NUMBERS)
     _check_columns(estimator, X, reset=False)
@@ -54,6 +56,7 @@ def checked_table(
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         NaN where single cells of several columns are missing.
     """
+    _check_frame(estimator, X)
     y, gaps = split_gaps(y)
     if reset:
         estimator._encoder = encoder_for(estimator, X)
@@ -80,6 +83,12 @@ def checked_table(
     return encoder.transform(X), put_back(y, gaps)
 
 
+def _check_frame(estimator: Any, X: Any) -> None:
+    """That a DataFrame has rows, columns and a name for each, which others say less clearly."""
+    if nw.dependencies.is_into_dataframe(X):
+        checked_frame(X, type(estimator).__name__)
+
+
 def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
     """Names and number of the columns, which the encoder does not ask for in our name."""
     if getattr(X, "ndim", 2) == 1:
@@ -103,6 +112,7 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
                 "'piecewise'"
             )
         return None
+    _check_frame(estimator, X)
     if sparse.issparse(X):
         raise ValueError(
             f"{type(given).__name__}: input_encoding={given.input_encoding!r} with "
@@ -113,7 +123,10 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
 
 
 def _plain_numbers(X: Any) -> bool:
-    """Whether a table holds numbers without gaps; what is no table is left to be refused."""
+    """Whether a table holds numbers without gaps; what is no table is left to be refused.
+
+    A DataFrame with infinite numbers does not: the encoder refuses them by the column's name.
+    """
     table = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(table, nw.DataFrame):
         return all(_is_plain(table[:, j]) for j in range(table.shape[1]))
@@ -126,4 +139,4 @@ def _is_plain(series: Any) -> bool:
     numbers = series.dtype.is_numeric() or series.dtype == nw.Boolean
     if not numbers or series.is_null().any():
         return False
-    return not (series.dtype.is_float() and series.is_nan().any())
+    return not series.dtype.is_float() or bool(series.is_finite().all())

@@ -75,7 +75,7 @@ class Job:
             self.plan.of_stack(),
             self._row_key(),
             type(self.rows.x),
-            None if self.validation is None else type(self.validation.x),
+            None if self.validation is None else type(self.validation[0].x),
             self.n_validation_draws,
             self.max_iter,
             tuple((name, _settings(callback)) for name, callback in self.callbacks),

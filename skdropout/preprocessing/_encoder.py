@@ -119,6 +119,8 @@ default="from_dtype"
         "sparse_output": ["boolean"],
         "dtype": [Options(type, {np.float32, np.float64}), None],
     }
+    # The estimator that encodes with it, whom the user called: errors are in its name.
+    _within: str | None = None
 
     def __init__(
         self,
@@ -161,7 +163,7 @@ default="from_dtype"
             For cells that are neither numbers, text nor dates, and for sparse matrices.
         """
         validate_parameters(self)
-        caller = type(self).__name__
+        caller = self._caller()
         table = checked_table(X, caller)
         declared = self._declared(X, table.shape[1])
         columns = read(table, caller, declared)
@@ -202,7 +204,7 @@ default="from_dtype"
             For cells that are neither numbers, text nor dates, and for sparse matrices.
         """
         check_is_fitted(self)
-        caller = type(self).__name__
+        caller = self._caller()
         table = checked_table(X, caller)
         validate_data(self, X if hasattr(X, "shape") else table, reset=False, skip_check_array=True)
         cells = read(table, caller, self._are_categories)
@@ -241,11 +243,14 @@ default="from_dtype"
                 declared[j] = True
         except (ValueError, TypeError, IndexError) as error:
             raise ValueError(
-                f"{type(self).__name__}: categorical_features={self.categorical_features!r:.200} "
+                f"{self._caller()}: categorical_features={self.categorical_features!r:.200} "
                 f"does not say which of the {n_columns} columns are categories; allowed are a "
                 f"mask, indices or names of columns ({error})"
             ) from error
         return declared
+
+    def _caller(self) -> str:
+        return self._within or type(self).__name__
 
     def _by_dtype(self) -> bool:
         return isinstance(self.categorical_features, str)

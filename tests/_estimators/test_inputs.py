@@ -86,6 +86,91 @@ def test_a_gap_in_an_array_or_a_frame_of_numbers(two_classes, as_table):
         quick(DropoutMLPClassifier, input_encoding=None).fit(as_table(X), y)
 
 
+@pytest.fixture(scope="module")
+def stays():
+    """Every dtype that has a nullable twin, in a table with gaps and without."""
+    rng = np.random.default_rng(1)
+    whole = pd.DataFrame(
+        {
+            "nights": rng.integers(0, 9, N_ROWS),
+            "fever": rng.normal(38, 1, N_ROWS),
+            "alone": rng.random(N_ROWS) < 0.5,
+            "ward": rng.choice(["A", "B"], N_ROWS),
+            "came": pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.permutation(N_ROWS), unit="D"),
+        }
+    )
+    objects = whole.astype({"nights": float, "alone": object, "ward": object})
+    return {
+        "text": whole,
+        "numbers": whole[["nights", "fever", "alone"]],
+        "gaps": objects.mask(rng.random(whole.shape) < 0.1),
+        "gaps in numbers": objects[["nights", "fever"]].mask(rng.random((N_ROWS, 2)) < 0.1),
+    }
+
+
+def _as_polars(table):
+    columns = {name: column.astype(object) for name, column in table.items()}
+    return pl.DataFrame(
+        {name: [None if pd.isna(c) else c for c in cells] for name, cells in columns.items()}
+    )
+
+
+CONTAINERS = {
+    "nullable": (lambda table: table.convert_dtypes(), "auto"),
+    "polars": (_as_polars, "auto"),
+    # "auto" looks at dtypes, and leaves numbers as they come only where the dtype says so.
+    "objects": (lambda table: table.convert_dtypes().astype(object), "scale"),
+}
+
+
+@pytest.mark.parametrize("kind", ["text", "numbers", "gaps", "gaps in numbers"])
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_one_table_in_other_containers_is_one_model(stays, estimator_class, container, kind):
+    X, y = stays[kind], target(estimator_class, np.arange(N_ROWS) % 2)
+    contain, encoding = CONTAINERS[container]
+    other = contain(X)
+    model = quick(estimator_class, input_encoding=encoding).fit(X, y)
+    again = quick(estimator_class, input_encoding=encoding).fit(other, y)
+    expected = model.predict_uncertainty(X)
+    for answer in (model.predict_uncertainty(other), again.predict_uncertainty(other)):
+        for ours, theirs in zip(answer, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+LABELS = np.where(np.arange(N_ROWS) % 3, "no", "yes")
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(LABELS, dtype="string"),
+        pd.Series(LABELS, dtype="category"),
+        pl.Series(LABELS),
+        pl.Series(LABELS, dtype=pl.Categorical),
+    ],
+    ids=["string", "category", "polars", "polars category"],
+)
+def test_labels_in_other_containers(stays, y):
+    X = stays["gaps"]
+    expected = quick(DropoutMLPClassifier).fit(X, LABELS)
+    model = quick(DropoutMLPClassifier).fit(X, y)
+    assert model.classes_.tolist() == ["no", "yes"]
+    np.testing.assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    assert model.score(X, y) == expected.score(X, LABELS)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean"])
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_nullable_targets(stays, estimator_class, dtype):
+    X, y = stays["gaps"], np.arange(N_ROWS) % 2
+    expected = quick(estimator_class).fit(X, y).log_prob(X, y)
+    model = quick(estimator_class).fit(X, pd.Series(y, dtype=dtype))
+    np.testing.assert_array_equal(model.log_prob(X, pd.Series(y, dtype=dtype)), expected)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        quick(estimator_class).fit(X, pd.Series([None, *y[1:]], dtype=dtype))
+
+
 def test_what_is_new_at_prediction_has_a_place(passengers):
     X, y = passengers
     model = quick(DropoutMLPClassifier).fit(X, y)
