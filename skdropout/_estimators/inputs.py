@@ -112,14 +112,15 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
                 "'piecewise'"
             )
         return None
-    _check_frame(estimator, X)
     if sparse.issparse(X):
         raise ValueError(
             f"{type(given).__name__}: input_encoding={given.input_encoding!r} with "
             f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
             "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
         )
-    return TableEncoder(encoding, categorical_features=declared, sparse_output=False)
+    encoder = TableEncoder(encoding, categorical_features=declared, sparse_output=False)
+    encoder._within = type(given).__name__
+    return encoder
 
 
 def _plain_numbers(X: Any) -> bool:
