@@ -145,3 +145,17 @@ def test_members_that_leave_between_epochs():
     for index in (before[kept], after):
         assert (rows.x[index] == -1).all()
     assert torch.equal(blocks.take(rows.x, after), rows.x[after])
+
+
+def test_rows_with_gaps_in_their_targets_are_the_same_rows():
+    """So that candidates of a search hold them once; a gap is equal to nothing but a gap."""
+    x = torch.arange(6.0).view(3, 2)
+    y = torch.tensor([[1.0, torch.nan], [torch.nan, 2.0], [3.0, 4.0]])
+    rows = Rows(x, y)
+    assert rows.has_gaps
+    assert rows.same_as(Rows(x.clone(), y.clone()))
+    for other in (y.nan_to_num(0.0), y[:, :1], y.flip(1), y + 1):
+        assert not rows.same_as(Rows(x, other))
+        assert not Rows(x, other).same_as(rows)
+    assert not Rows(x, y.nan_to_num(0.0)).has_gaps
+    assert not Rows(x, torch.tensor([1, 0, 1])).has_gaps
