@@ -177,7 +177,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 check_statistics(self, rows, net.module_.architecture.normalization)
             else:
                 likelihood = described.target.likelihood(self.n_members)
-                net = make_job(self, likelihood, rows, None, new_seed(self.random_state)).net()
+                self._seed, self.n_folds_ = new_seed(self.random_state), 0
+                net = make_job(self, likelihood, rows, None, self._seed).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0
@@ -244,8 +245,6 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             )
         self._seed, self.n_folds_ = fitting.seed, fitting.n_folds
         self.calibration_ = calibrated(self, fitting, net)
-        for name in _OF_STORE_OOF:
-            self.__dict__.pop(name, None)
         if self.store_oof:
             self._out_of_fold = OutOfFold.of(fitting, net)
             self.__dict__.update(out_of_fold(self, fitting, net, self.calibration_))
@@ -262,7 +261,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         """Hold a trained net and the description of its data; say what a user should hear."""
         n_rows = len(described.rows) if n_rows is None else n_rows
         seen: int = getattr(self, "t_", 0) if n_before else 0
-        for name in COLUMN_ATTRIBUTES:
+        for name in (*COLUMN_ATTRIBUTES, *_OF_STORE_OOF):
             self.__dict__.pop(name, None)
         self.__dict__.update(described.attributes())
         self.__dict__.update(fitted_attributes(net))

@@ -55,9 +55,10 @@ def answering(fitting: Fitting, net: DropoutNet) -> Iterator[tuple[Held, list[in
     net : DropoutNet
         Trained for it. It may lack members, whose training diverged.
     """
-    place = {member: number for number, member in enumerate(net.module_.members)}
+    # By seed: in another process, or in networks that went on, they are copies.
+    place = {member.seed: number for number, member in enumerate(net.module_.members)}
     for held in fitting.held:
-        members = [place.get(fitting.job.members[member]) for member in held.members]
+        members = [place.get(fitting.job.members[member].seed) for member in held.members]
         if there := [member for member in members if member is not None]:
             yield held, there
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite
 
 from .._support.arrays import as_tensor
 from .._support.compressed import held, rows_of
@@ -170,7 +170,7 @@ def describe(
         mean = float(weight.mean() if np.ptp(weight) else weight[0])
         # Equal weights are no weights, bit for bit; others have mean one.
         weight = weight / mean if np.ptp(weight) else None
-    given_rows = Given(y, _checked_groups(groups, y), np.flatnonzero(used))
+    given_rows = Given(y, _checked_groups(groups, y, name), np.flatnonzero(used))
     columns = {k: v for k, v in vars(probe).items() if k in COLUMN_ATTRIBUTES}
     return Described(columns, target, _to_rows(X, encoded, weight, name), mean, given_rows)
 
@@ -371,10 +371,20 @@ def _checked_weight(weight: Any, X: Any) -> np.ndarray | None:
     return check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def _checked_groups(groups: Any, y: np.ndarray) -> np.ndarray | None:
+def _checked_groups(groups: Any, y: np.ndarray, caller: str) -> np.ndarray | None:
     """Numbers of the groups that rows belong to."""
     if groups is None:
         return None
-    groups = column_or_1d(groups, dtype=None)
-    check_consistent_length(y, groups)
-    return np.unique(groups, return_inverse=True)[1]
+    groups = np.asarray(groups)
+    if groups.shape not in ((len(y),), (len(y), 1)):
+        raise ValueError(
+            f"{caller}: groups must have one entry for each of the {len(y)} rows, got an array of "
+            f"shape {groups.shape}"
+        )
+    try:
+        assert_all_finite(groups, input_name="groups")
+        return np.unique(groups.ravel(), return_inverse=True)[1]
+    except TypeError as error:
+        raise ValueError(
+            f"{caller}: groups must be labels of one kind, none of them missing: {error}"
+        ) from error

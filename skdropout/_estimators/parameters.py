@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 
 from .._networks.activations import ACTIVATIONS
 from .._networks.normalization import NORMALIZATIONS
-from .._support.sklearn import HasMethods, Interval, Options, StrOptions
+from .._support.sklearn import Interval, Options, StrOptions
 from ..families import FAMILIES, Family
 
 
@@ -91,7 +90,7 @@ class Parameters:
         "warm_start": ["boolean"],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterovs_momentum": ["boolean"],
-        "cv": [Interval(Integral, 2, None, closed="left"), HasMethods(["split"]), Iterable, None],
+        "cv": ["cv_object"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "beta_1": [Interval(Real, 0, 1, closed="left")],

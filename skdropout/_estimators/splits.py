@@ -13,7 +13,6 @@ from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
     StratifiedGroupKFold,
-    check_cv,
     train_test_split,
 )
 
@@ -134,7 +133,16 @@ def _folds_of_groups(
         splits = GroupKFold(**options).split(nothing, groups=groups)
     else:
         splits = StratifiedGroupKFold(**options).split(nothing, classes, groups)
-    return [held_out for _, held_out in splits if len(held_out)]
+    folds = [_dispensable(held_out, groups, strata) for _, held_out in splits]
+    return [held_out for held_out in folds if len(held_out)]
+
+
+def _dispensable(held_out: np.ndarray, groups: np.ndarray, strata: np.ndarray | None) -> np.ndarray:
+    """Held-out rows without the groups that have a class which is nowhere else."""
+    if strata is None:
+        return held_out
+    lost = ~np.isin(strata[held_out], np.delete(strata, held_out))
+    return held_out[~np.isin(groups[held_out], groups[held_out][lost])]
 
 
 def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
@@ -142,15 +150,15 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
     place[given.used] = np.arange(len(given.used))
     numbers = np.arange(len(given.y))
     nothing = np.zeros((len(given.y), 1))
-    splits: Iterable = check_cv(cv).split(nothing, given.y, given.groups)
+    splits: Iterable = cv.split(nothing, given.y, given.groups) if hasattr(cv, "split") else cv
     parts = []
     for number, split in enumerate(splits):
         try:
             train, held_out = (numbers[np.asarray(rows)] for rows in split)
-        except IndexError as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{caller}: split {number} of cv={cv!r:.100} names rows that X, which has "
-                f"{len(numbers)}, does not have"
+                f"{caller}: split {number} of cv={cv!r:.100} must be two arrays of ints, rows to "
+                f"train on and rows that are held out, among the {len(numbers)} rows of X"
             ) from error
         if np.isin(held_out, train).any():
             raise ValueError(
@@ -164,7 +172,9 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
             )
         parts.append(part)
     if not parts:
-        raise ValueError(f"{caller}: cv={cv!r:.100} has no splits; use cv=None for one network")
+        raise ValueError(
+            f"{caller}: cv={cv!r:.100} must have a split at least; use cv=None for one network"
+        )
     return parts
 
 
@@ -186,22 +196,18 @@ def held_out_part(
         If there are too few rows.
     """
     strata, kept = target.strata(encoded), np.flatnonzero(target.kept_for_training(encoded, share))
-    numbers, groups = np.delete(np.arange(len(encoded)), kept), given.used_groups
+    everyone, groups = np.arange(len(encoded)), given.used_groups
     try:
         if groups is not None:
-            splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
-            train, held_out = next(splitter.split(numbers, groups=groups[numbers]))
-            train, held_out = numbers[train], numbers[held_out]
-            # Rows of rare classes are trained on, and so are those of their groups.
-            beside = np.isin(groups[held_out], groups[kept])
-            train, held_out = np.append(train, held_out[beside]), held_out[~beside]
-        else:
-            train, held_out = train_test_split(
-                numbers,
-                test_size=math.ceil(share * len(encoded)) if len(kept) else share,
-                random_state=seed,
-                stratify=None if strata is None else strata[numbers],
-            )
+            held_out = _part_of_groups(share, groups, strata, kept, seed)
+            return Part(np.delete(everyone, held_out), held_out)
+        numbers = np.delete(everyone, kept)
+        train, held_out = train_test_split(
+            numbers,
+            test_size=math.ceil(share * len(encoded)) if len(kept) else share,
+            random_state=seed,
+            stratify=None if strata is None else strata[numbers],
+        )
     except ValueError as error:
         raise ValueError(
             f"{caller}: cannot hold out validation_fraction="
@@ -210,3 +216,16 @@ def held_out_part(
             "validation rows of your own (X_val, y_val), or set early_stopping=False"
         ) from error
     return Part(np.concatenate([train, kept]), held_out)
+
+
+def _part_of_groups(
+    share: float, groups: np.ndarray, strata: np.ndarray | None, kept: np.ndarray, seed: int
+) -> np.ndarray:
+    """Rows of some groups; those of rare classes are trained on, with their groups."""
+    numbers = np.flatnonzero(~np.isin(groups, groups[kept]))
+    splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+    _, held_out = next(splitter.split(numbers, groups=groups[numbers]))
+    held_out = _dispensable(numbers[held_out], groups, strata)
+    if not len(held_out):
+        raise ValueError("The groups that were drawn have classes that no others have")
+    return held_out
