@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+<<<<<<< HEAD
 from collections.abc import Callable, Sequence
+=======
+from collections.abc import Callable, Iterable
+>>>>>>> w-cfdocs
 from pathlib import Path
 from typing import Any
+
+from joblib import Parallel, delayed
 
 
 class Results:
@@ -30,11 +36,16 @@ class Results:
 
 
 class Lines:
+<<<<<<< HEAD
     """Finished fits, one JSON object a line: files of several runs are joined by `cat`.
+=======
+    """Results that are kept as JSON lines, each with the key of what it is a result of.
+>>>>>>> w-cfdocs
 
     Parameters
     ----------
     path : Path or None
+<<<<<<< HEAD
         Read if it is there. What is added goes to its end.
     names : sequence of str
         The entries that say which fit it is.
@@ -60,3 +71,31 @@ class Lines:
         if self.path:
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+=======
+        The file, which need not exist. None keeps them in memory only.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.found = path, {}
+        if path and path.exists():
+            for line in path.read_text().splitlines():
+                record = json.loads(line)
+                self.found[tuple(record.pop("key"))] = record
+
+    def complete(
+        self, keys: Iterable[tuple], compute: Callable[..., dict[str, Any]], jobs: int
+    ) -> None:
+        """Compute what is missing, ``compute(*key)``, in so many processes."""
+        missing = [key for key in keys if key not in self.found]
+        parallel = Parallel(jobs, return_as="generator_unordered")
+        for key, record in parallel(delayed(_keyed)(compute, key) for key in missing):
+            self.found[key] = record
+            print(*key, record, flush=True)
+            if self.path:
+                with self.path.open("a") as file:
+                    file.write(json.dumps({"key": key, **record}) + "\n")
+
+
+def _keyed(compute: Callable[..., dict[str, Any]], key: tuple) -> tuple[tuple, dict[str, Any]]:
+    return key, compute(*key)
+>>>>>>> w-cfdocs
