@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-<<<<<<< HEAD
-from collections.abc import Callable, Sequence
-=======
-from collections.abc import Callable, Iterable
->>>>>>> w-cfdocs
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +31,12 @@ class Results:
         return self.scores[key]
 
 
-class Lines:
-<<<<<<< HEAD
+class Fits:
     """Finished fits, one JSON object a line: files of several runs are joined by `cat`.
-=======
-    """Results that are kept as JSON lines, each with the key of what it is a result of.
->>>>>>> w-cfdocs
 
     Parameters
     ----------
     path : Path or None
-<<<<<<< HEAD
         Read if it is there. What is added goes to its end.
     names : sequence of str
         The entries that say which fit it is.
@@ -71,7 +62,14 @@ class Lines:
         if self.path:
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
-=======
+
+
+class Lines:
+    """Results that are kept as JSON lines, each with the key of what it is a result of.
+
+    Parameters
+    ----------
+    path : Path or None
         The file, which need not exist. None keeps them in memory only.
     """
 
@@ -98,4 +96,3 @@ class Lines:
 
 def _keyed(compute: Callable[..., dict[str, Any]], key: tuple) -> tuple[tuple, dict[str, Any]]:
     return key, compute(*key)
->>>>>>> w-cfdocs

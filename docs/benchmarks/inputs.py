@@ -33,7 +33,7 @@ from _data import (
     timed_fit,
     widened_error,
 )
-from _results import Lines
+from _results import Fits
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -190,7 +190,7 @@ def jobs_of(options: Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def run(jobs: Sequence[dict[str, Any]], found: Lines, options: Namespace) -> int:
+def run(jobs: Sequence[dict[str, Any]], found: Fits, options: Namespace) -> int:
     """Do what is not found yet, in other processes. How many failed."""
     # Read when a process starts, before it imports anything.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -266,7 +266,7 @@ def give_or_take(error: float, digits: int) -> str:
 
 
 def comparisons(
-    found: Lines, jobs: Sequence[dict[str, Any]], options: Namespace, score_of: Callable
+    found: Fits, jobs: Sequence[dict[str, Any]], options: Namespace, score_of: Callable
 ) -> Iterator[tuple[str, dict[str, Comparison]]]:
     """Of each table whose fits are all there: its name, and the comparison of each encoding."""
     for name in options.tables:
@@ -348,7 +348,7 @@ def task_section(
     return [*parts, "### shapes", markdown_table(header, shapes)]
 
 
-def report(found: Lines, jobs: Sequence[dict[str, Any]], options: Namespace) -> list[str]:
+def report(found: Fits, jobs: Sequence[dict[str, Any]], options: Namespace) -> list[str]:
     """Everything that is known, in Markdown."""
     compared = dict(comparisons(found, jobs, options, SCORES.__getitem__))
     if not compared:
@@ -412,7 +412,7 @@ def main() -> None:
             one_hot=scaled,
         )
     )
-    jobs, found = jobs_of(options), Lines(options.results, NAMES)
+    jobs, found = jobs_of(options), Fits(options.results, NAMES)
     failed = run(jobs, found, options)
     page.add(*report(found, jobs, options))
     page.write()
