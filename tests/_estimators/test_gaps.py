@@ -542,7 +542,11 @@ def test_a_column_known_only_in_rows_that_do_not_count(estimator_class, gappy):
         quick(estimator_class).fit(X, y, sample_weight=1 - weight)
     with pytest.raises(ValueError, match="y_val has no value in any row"):
         quick(estimator_class, early_stopping=True).fit(X, y, X_val=X[2:3], y_val=y[2:3])
+    with pytest.raises(ValueError, match="y has no value in any row with a positive sample_weight"):
+        quick(estimator_class).fit(X, y, sample_weight=np.eye(120)[2])
     model = quick(estimator_class).fit(X, y)
+    with pytest.raises(ValueError, match="y has no value in any row"):
+        model.partial_fit(X[2:3], y[2:3])
     for none in (np.full_like(y, NAN), y[2:3]):
         with pytest.raises(ValueError, match=r"\.score: no (column|row) of y has a value"):
             model.score(X[: len(none)], none)
