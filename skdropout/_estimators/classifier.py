@@ -33,7 +33,7 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
     model does not know.
 
     `y` holds one label per row, or several: a column of 0 and 1 for each label. Uncertainty and
-    probabilities are then of each label for itself.
+    probabilities are then of each label for itself, and single labels of a row may be missing.
 
     Parameters
     ----------

@@ -348,12 +348,12 @@ def _weight_of_targets(
     gaps = gaps_in(y)
     if gaps is None:
         return weight
-    if gaps.all():
-        raise ValueError(f"{caller}: y has no value in any row")
     counts = np.ones(len(y), dtype=bool) if weight is None else weight > 0
+    where = "any row" if weight is None else "any row with a positive sample_weight"
     unknown = gaps[counts].all(0)
+    if unknown.all() and counts.any():
+        raise ValueError(f"{caller}: y has no value in {where}")
     if unknown.any() and counts.any() and not again:
-        where = "any row" if weight is None else "any row with a positive sample_weight"
         raise ValueError(
             f"{caller}: column {np.argmax(unknown)} of y has no value in {where}, so there is "
             "nothing to learn it from; leave the column out"

@@ -248,6 +248,9 @@ default="from_dtype"
     too. A prediction's variance is the draws' variance plus this noise. `log_prob` is the log
     density of the mixture over the draws, per unit of y.
 
+    Single cells of several columns of `y` may be missing (NaN). A row teaches what it knows: its
+    loss is the sum over the cells that it has.
+
     A column of `y` that is constant is not learned. It is predicted as its value, with a warning
     and a noise of standard deviation 0.001, or that of its count.
 

@@ -45,10 +45,11 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 def one_column(y: np.ndarray) -> np.ndarray:
     """`y` of shape (n_samples,); of shape (n_samples, 1) with scikit-learn's warning."""
+    column = column_or_1d(y)
     if np.ndim(y) == 2:
         warn(
             "A column-vector y was passed when a 1d array was expected. Please change the shape "
             "of y to (n_samples,), for example using ravel().",
             DataConversionWarning,
         )
-    return column_or_1d(y)
+    return column

@@ -45,7 +45,7 @@ def split_gaps(y: Any) -> tuple[Any, np.ndarray | None]:
         values = np.asarray(y)
     except (TypeError, ValueError):
         return y, None  # scikit-learn says what is wrong with it.
-    if values.ndim != 2 or values.shape[1] < 2:
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fO":
         return y, None
     gaps = missing_cells(values)
     if not gaps.any():

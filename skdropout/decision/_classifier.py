@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from .._support.caller_warnings import one_column
+from .._support.gaps import split_gaps
 from ._base import Referral
 from ._labels import with_refer_label
 
@@ -111,6 +112,8 @@ class ReferralClassifier(ClassifierMixin, Referral):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        # Several labels are refused as such, with gaps too.
+        y, _ = split_gaps(y)
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._support.caller_warnings import one_column
+from .._support.gaps import split_gaps
 from .._support.sklearn import HasMethods, Interval, StrOptions, validate_parameters
 from ..metrics._row_scores import REGRESSOR_UNCERTAINTIES
 from ._base import Referral, UnfittedUse
@@ -81,6 +82,8 @@ class ReferralRegressor(RegressorMixin, Referral):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        # Several columns are refused as such, with gaps too.
+        y, _ = split_gaps(y)
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         return one_column(y)
 

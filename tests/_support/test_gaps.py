@@ -59,6 +59,7 @@ def test_gaps_are_found_in_any_table_and_put_back(kind):
         sparse.csr_matrix(Y),
         None,
         pd.Series([1.0, NAN]),
+        np.array([["2020-01-01", "NaT"]], "M8[s]"),
     ],
 )
 def test_what_has_one_column_or_no_gaps_stays_what_it_is(y):

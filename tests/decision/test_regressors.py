@@ -107,6 +107,14 @@ def test_bad_regressors_get_a_sentence(estimator, params, error, match):
         TunedReferralRegressorCV(estimator, **params).fit(*DIABETES)
 
 
+@pytest.mark.parametrize("gap", [0.0, np.nan])
+def test_several_columns_are_refused_as_such_with_gaps_too(gap):
+    X, y = DIABETES
+    y = np.where(X[:, :2] > 0, gap, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match=r"1d array, got an array of shape \(\d+, 2\)"):
+        TunedReferralRegressorCV(BayesianRidge(), min_coverage=0.5).fit(X, y)
+
+
 def test_searches_inside_and_outside():
     X, y = CANCER
     inner = GridSearchCV(linear(), {"logisticregression__C": [0.1, 1.0]}, cv=2)

@@ -40,6 +40,8 @@ def test_no_row_is_referred_by_several_labels(table, model):
     for referral in (careful, TunedReferralClassifierCV(model, max_risk=0.1)):
         with pytest.raises(ValueError, match=r"one label per row, got shape \(80, 2\)"):
             referral.fit(X, Y)
+        with pytest.raises(ValueError, match=r"one label per row, got shape \(80, 2\)"):
+            referral.fit(X, np.where(X[:, :2] > X.mean(), np.nan, Y))
         assert not get_tags(referral).classifier_tags.multi_label
 
 
