@@ -68,8 +68,9 @@ def complaints(
     if max_iter is None:
         return
     if net.interrupted:
+        kept = "best" if dict(net.callbacks_)["stopping"].keeps_best_ else "last"
         yield (
-            f"{name}: training interrupted by the user in epoch {len(net.history)}; the best "
+            f"{name}: training interrupted by the user in epoch {len(net.history)}; the {kept} "
             "weights so far are kept",
             UserWarning,
         )

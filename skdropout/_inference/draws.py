@@ -20,6 +20,7 @@ from .._networks.plain import PlainLayer, PlainStack
 from .._support.compressed import Compressed, rows_within
 from .._support.threads import spread, threads_for
 from ..families import PlainLinear
+from .columns import expanded
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.
@@ -46,14 +47,15 @@ def evaluate(plain: PlainStack, x: Tensor | Compressed) -> Iterator[tuple[slice,
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
-    networks = [_Member(plain, index, x.dtype) for index in range(plain.n_members)]
+    read: PlainStack | None = None
     step = rows_within(x, _chunk_rows(plain, x), _budget(x))
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
-        inputs = x[rows].to_dense().T
-        if plain.inputs is not None:
-            inputs = inputs.index_select(0, plain.inputs)
-        yield rows, [network(inputs) for network in networks]
+        stack, inputs = expanded(plain, x[rows])
+        if stack is not read:
+            networks = [_Member(stack, index, x.dtype) for index in range(plain.n_members)]
+            read = stack
+        yield rows, [network(inputs.T) for network in networks]
 
 
 def _chunk_rows(plain: PlainStack, x: Tensor | Compressed) -> int:
@@ -86,15 +88,13 @@ def evaluate_together(plain: PlainStack, x: Tensor) -> Tensor:
     Parameters
     ----------
     plain : PlainStack
-    x : Tensor of shape (members or 1, rows, n_features)
-        Of the dtype of the networks.
+    x : Tensor of shape (members or 1, rows, n_read)
+        Of the dtype of the networks, with the columns that they read (`expanded`).
 
     Returns
     -------
     Tensor of shape (members, n_draws, rows, n_raw)
     """
-    if plain.inputs is not None:
-        x = x.index_select(2, plain.inputs)
     x = x.expand(plain.n_members, -1, -1)
     n_own = len(plain.layers) - _n_shared([layer.linear.shared for layer in plain.layers])
     if n_own > 1 and x.shape[1] > _FEW_ROWS and x.device.type == "cpu":

@@ -6,7 +6,8 @@ Nothing here knows of families, or of training.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -44,6 +45,10 @@ class PlainStack:
     def n_members(self) -> int:
         return self.layers[0].linear.weight.shape[0]
 
+    def reading(self, columns: Tensor) -> PlainStack:
+        """The same networks for rows that hold these columns only, int64; the others are zero."""
+        return replace(self, layers=_reading(self.layers, columns))
+
     @property
     def n_draws(self) -> int:
         """Draws per member."""
@@ -56,6 +61,11 @@ class PlainStack:
                 1 if linear.gain is None else linear.gain.shape[1],
             )
         )
+
+
+def _reading(layers: Any, columns: Tensor) -> Any:
+    first, *others = layers
+    return (replace(first, linear=first.linear.reading(columns)), *others)
 
 
 @dataclass(frozen=True)
@@ -94,3 +104,7 @@ class MomentStack:
     @property
     def n_members(self) -> int:
         return self.layers[0].linear.weight.shape[0]
+
+    def reading(self, columns: Tensor) -> MomentStack:
+        """As of `PlainStack`."""
+        return replace(self, layers=_reading(self.layers, columns))

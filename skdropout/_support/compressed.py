@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from scipy import sparse
 from torch import Tensor
 
 from .arrays import as_array, as_tensor
+
+# Columns: with fewer, dense rows are small, and looking which have entries takes as long.
+_WIDE = 2**13
 
 
 class Compressed:
@@ -103,6 +107,21 @@ class Compressed:
         assert dim == 0, "rows are selected"
         return self[index]
 
+    @property
+    def wide(self) -> bool:
+        """Whether there are so many columns that few rows may leave most of them empty."""
+        return self.n_columns >= _WIDE
+
+    @property
+    def spreads(self) -> bool:
+        """Whether these rows do, so that `narrowed` is worth its while."""
+        return self.wide and 2 * len(self.columns) < self.n_columns
+
+    def narrowed(self) -> tuple[Tensor, Compressed]:
+        """The columns that have an entry, int64 and in order, and the rows without the others."""
+        columns, place = torch.unique(self.columns, return_inverse=True)
+        return columns.long(), Compressed(self.starts, place, self.values, len(columns))
+
     def to_dense(self) -> Tensor:
         """All rows, with their zeros."""
         place = torch.repeat_interleave(self.starts.diff()).mul_(self.n_columns).add_(self.columns)
@@ -156,7 +175,9 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def rows_within(x: Tensor | Compressed, n_rows: int, n_bytes: int) -> int:
-    """So many rows, or fewer where they are compressed and would be larger than that when dense.
+    """So many rows, or fewer where they are compressed and would be larger when they are dense.
+
+    Of very many columns only those with an entry count (`Compressed.narrowed`).
 
     Parameters
     ----------
@@ -165,4 +186,10 @@ def rows_within(x: Tensor | Compressed, n_rows: int, n_bytes: int) -> int:
     """
     if isinstance(x, Tensor):
         return n_rows
-    return max(1, min(n_rows, n_bytes // (x.shape[1] * x.element_size())))
+    size = n_bytes // x.element_size()
+    fitting = size // x.shape[1]
+    if x.wide:
+        # So many rows have entries in no more columns than this allows for.
+        entries = max(1.0, len(x.columns) / len(x))
+        fitting = max(fitting, min(math.isqrt(int(size / entries)), int(x.n_columns / entries / 2)))
+    return max(1, min(n_rows, fitting))

@@ -8,6 +8,7 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
+from .._networks.stack import Stack
 from ..families import BlockNoise, NoiseSource
 from .backprop import Backprop
 from .plan import Plan
@@ -32,16 +33,26 @@ class Epochs:
         Rows that a batch needs.
     order : NoiseSource
         Makes the orders of the rows.
+    windowed : bool, default=False
+        Whether batches are compressed rows, for `Window`.
     """
 
     def __init__(
-        self, rows: Rows, plan: Plan, widths: tuple[int, ...], smallest: int, order: NoiseSource
+        self,
+        rows: Rows,
+        plan: Plan,
+        widths: tuple[int, ...],
+        smallest: int,
+        order: NoiseSource,
+        windowed: bool = False,
     ) -> None:
+        self.windowed = windowed
         self.batch_size, self.smallest = plan.batch_size, smallest
         # The size of a block, noise included, does not depend on the number of members, so
         # neither do the random numbers of each.
         self.batch_bytes = 4 * plan.batch_size * sum(widths)
-        block_size = plan.batch_size * max(1, _BLOCK_BYTES // self.batch_bytes)
+        n_batches = 1 if windowed else max(1, _BLOCK_BYTES // self.batch_bytes)
+        block_size = plan.batch_size * n_batches
         self.blocks = Blocks(rows, block_size, order if plan.shuffle else None, smallest)
 
     def take_over(self, order: NoiseSource, rows: Rows) -> None:
@@ -50,7 +61,9 @@ class Epochs:
         if self.blocks.order is not None:
             self.blocks.order = order
 
-    def train(self, steps: Steps, step: Callable[[Batch], Tensor]) -> dict[str, Tensor]:
+    def train(
+        self, steps: Steps, step: Callable[[Batch], Tensor], stack: Stack
+    ) -> dict[str, Tensor]:
         """Train for one epoch.
 
         Parameters
@@ -58,6 +71,8 @@ class Epochs:
         steps : Steps
         step : callable
             Makes one of these steps, and returns its raw outputs.
+        stack : Stack
+            Whose weights are penalized.
 
         Returns
         -------
@@ -82,7 +97,7 @@ class Epochs:
             counting = self.blocks.counting(index.shape[1])
             n_rows = n_rows + (index.shape[1] if counting is None else counting)
         likelihood.epoch_end()
-        penalty = steps.penalty.value(steps.stack) / min(self.batch_size, len(rows))
+        penalty = steps.penalty.value(stack) / min(self.batch_size, len(rows))
         return {"likelihood": total / n_rows, "kl": steps.kl(), "penalty": penalty}
 
     def _batches(
@@ -107,6 +122,8 @@ class Epochs:
         Only where that is not so may a last batch be larger than the others.
         """
         x, n_members = self.blocks.rows.x, len(steps.stack.members)
+        if self.windowed:
+            return [(x[index.flatten()], None)]
         if steps.backprop is None:
             parts = self.blocks.take(x, index).expand(n_members, -1, -1).split(sizes, 1)
             return zip(parts, repeat(None, len(parts)), strict=True)

@@ -12,7 +12,6 @@ from .._likelihoods.base import Likelihood
 from .._networks.stack import Stack
 from .._support.members import select_members
 from ..families import NoiseSource
-from .parameters import FlatParameters
 
 
 @dataclass
@@ -25,7 +24,7 @@ class Moving:
     likelihood : Likelihood
     order, noise : NoiseSource
         Random numbers for the order of the rows, and for the noise.
-    flat : FlatParameters
+    flat : ParameterShapes
         Of the stack.
     optimizer_state : dict or None
         The optimizer's state: tensors like the flat parameters, and what all members share. None
@@ -36,7 +35,7 @@ class Moving:
     likelihood: Likelihood
     order: NoiseSource
     noise: NoiseSource
-    flat: FlatParameters
+    flat: Any
     optimizer_state: dict[str, Any] | None = None
 
     def with_state(self, state: dict[str, Any]) -> Moving:
@@ -57,7 +56,7 @@ class Moving:
             select_members(self.likelihood, index),
             self.order.select(index.tolist()),
             self.noise.select(index.tolist()),
-            FlatParameters(stack),
+            type(self.flat)(stack),
             {
                 name: values[elements] if self._per_parameter(values) else values
                 for name, values in (self.optimizer_state or {}).items()
@@ -87,7 +86,7 @@ class Moving:
         self.stack.n_epochs = few.stack.n_epochs
 
     def _per_parameter(self, values: Any) -> bool:
-        return isinstance(values, Tensor) and values.shape == self.flat.values.shape
+        return isinstance(values, Tensor) and values.shape == (self.flat.size,)
 
 
 def trained_tensors(stack: Stack, likelihood: Likelihood) -> list[Tensor]:

@@ -20,12 +20,13 @@ from .._support.members import select_members
 from ..families import NoiseSource
 from .leaving import Moving
 from .optimizer import make_optimizer, nothing_to_optimize, work_on
-from .parameters import FlatParameters
+from .parameters import FlatParameters, ParameterShapes
 from .plan import Plan, common_plan
 from .records import Recorder, select_history
 from .rows import Rows
 from .run import TrainingRun, planned_ratios
 from .steps import Batch
+from .window import window_size
 
 # What there is only while a net is trained.
 _IN_TRAINING = ("run_", "model_", "last_epoch_")
@@ -144,11 +145,15 @@ class DropoutNet(NeuralNet):
         self.failures_: dict[int, str] = {}
         self.converged_ = np.zeros(n_members, dtype=bool)
         # Copies and pickles do not keep views together, so they are laid anew each time.
-        flat = FlatParameters(self.module_)
+        listens = any(listens_to_batches(callback) for _, callback in self.callbacks_)
+        window = None if listens else window_size(self.module_, X, self.plan.batch_size)
+        flat = (FlatParameters if window is None else ParameterShapes)(self.module_)
         moving = Moving(self.module_, self.criterion_, self.order_, self.noise_, flat)
         recorder = Recorder(self.history, n_members)
-        self.run_ = TrainingRun(moving, self.optimizer_, self.plans, self.step_ratios_, X, recorder)
-        if any(listens_to_batches(callback) for _, callback in self.callbacks_):
+        self.run_ = TrainingRun(
+            moving, self.optimizer_, self.plans, self.step_ratios_, X, recorder, window
+        )
+        if listens:
             self.run_.on_step, self.run_.on_gradient = self._notified_step, self._on_gradient
 
     def get_split_datasets(self, X: Rows, y: Any = None, **kwargs: Any) -> tuple:

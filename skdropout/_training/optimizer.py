@@ -50,6 +50,12 @@ def work_on(
     group["params"] = [values]
 
 
+def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer knows of what it works on."""
+    (group,) = optimizer.param_groups
+    return dict(optimizer.state.get(group["params"][0], {}))
+
+
 def take_step(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
     """The optimizer's step; Adam's without the wrappers, which take as long again."""
     state = optimizer.state.get(flat.values)

@@ -10,6 +10,9 @@ from torch import Tensor
 from .._networks.stack import Stack
 from .parameters import FlatParameters
 
+# Weights of a member of which a copy may be made.
+_MOST = 2**22
+
 
 class ElasticNet:
     """The elastic net of every member.
@@ -66,8 +69,11 @@ class ElasticNet:
 
     def value(self, stack: Stack) -> Tensor:
         """The penalty of each member before it is divided by rows: ``(members,)``."""
-        weights = torch.cat([linear.weight.detach().flatten(1) for linear in stack.linears], 1)
-        penalty = self.others * weights.square().sum(1) / 2
+        weights = [linear.weight.detach().flatten(1) for linear in stack.linears]
+        if sum(part.shape[1] for part in weights) <= _MOST:
+            weights = [torch.cat(weights, 1)]
+        parts = [part for values in weights for part in values.split(_MOST, 1)]
+        penalty = self.others * sum(part.square().sum(1) for part in parts) / 2
         if self.l1 is not None:
-            penalty += self.ratios * weights.abs_().sum(1)
+            penalty += self.ratios * sum(part.abs().sum(1) for part in parts)
         return self.alphas * penalty

@@ -218,10 +218,19 @@ class Blocks:
         scratch : Scratch, optional
             For copies that are needed until the next call only.
         """
-        one, kind = self.kinds
-        few = index if len(one) == len(index) else index.index_select(0, one)
+        few = self.distinct(index)
         taken = x.index_select(0, few.flatten()).to_dense().view(*few.shape, *x.shape[1:])
-        if few is index:
+        return self.copied(taken, index, scratch)
+
+    def distinct(self, index: Tensor) -> Tensor:
+        """The numbers of a part of a block, once for members that share rows and orders."""
+        one, _ = self.kinds
+        return index if len(one) == len(index) else index.index_select(0, one)
+
+    def copied(self, taken: Tensor, index: Tensor, scratch: Scratch | None = None) -> Tensor:
+        """What was taken for `distinct` numbers, for all members that `index` is of."""
+        _, kind = self.kinds
+        if len(taken) == len(index):
             return taken
         shape = len(kind), *taken.shape[1:]
         out = None if scratch is None else scratch("rows", taken, *shape)

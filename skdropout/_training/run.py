@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .epoch import Epochs
 from .leaving import Moving, mask_of
+from .optimizer import nothing_to_optimize, state_of, work_on
 from .plan import Plan, common_plan
 from .records import Recorder
 from .rows import Rows, join_rows
 from .steps import Batch, Steps
 from .validation import member_scores
+from .window import Window, start_columns
 
 
 class TrainingRun:
@@ -34,6 +36,8 @@ class TrainingRun:
     rows : Rows
         To train on.
     recorder : Recorder
+    window : int or None, default=None
+        Columns that a batch has, about, if it is trained through a `Window`.
 
     Attributes
     ----------
@@ -57,6 +61,7 @@ class TrainingRun:
         ratios: np.ndarray,
         rows: Rows,
         recorder: Recorder,
+        window: int | None = None,
     ) -> None:
         self.optimizer, self.plans, self.ratios = optimizer, plans, ratios
         self.recorder = recorder
@@ -66,16 +71,29 @@ class TrainingRun:
         self._whole: Moving | None = None
         # Rows that those in training are scored on, together.
         self._watched: Rows | None = None
+        self._window_size = window
+        self.window: Window | None = None
+        if window is not None:
+            start_columns(moving.stack, rows)
         self._lay_out(moving)
         architecture = moving.stack.architecture
         # A batch of one row has no batch statistics.
         smallest = 2 if architecture.normalization == "batch" else 1
         plan = common_plan(plans)
-        self.epochs = Epochs(rows, plan, architecture.widths, smallest, moving.order)
+        widths, windowed = architecture.widths, window is not None
+        self.epochs = Epochs(rows, plan, widths, smallest, moving.order, windowed)
 
     def _lay_out(self, moving: Moving) -> None:
         """Let the optimizer and everything that computes gradients work on some members."""
         self.moving = moving
+        if self._window_size is not None:
+            if moving.optimizer_state is None:
+                moving = moving.with_state(state_of(self.optimizer))
+            self.window = Window(moving, self._window_size)
+            moving = self.window.moving
+        self._make_steps(moving)
+
+    def _make_steps(self, moving: Moving) -> None:
         plans = [self.plans[member] for member in self.living.tolist()]
         self.steps = Steps(moving, self.optimizer, plans)
         self.steps.set_ratios(self.ratios[self.living])
@@ -84,14 +102,26 @@ class TrainingRun:
 
     def train_epoch(self) -> list[float]:
         """Train for one epoch and record it. Returns the losses of the members in training."""
-        terms = self.epochs.train(self.steps, self.on_step or self.step)
+        terms = self.epochs.train(self.steps, self.on_step or self.step, self.moving.stack)
         losses = self.recorder.training(terms, self.moving.stack, self.living)
         self.moving.stack.n_epochs += 1
         return losses
 
     def step(self, batch: Batch) -> Tensor:
         """One step of the optimizer. Returns the raw outputs that it was made from."""
-        return self.steps.step(batch, self.on_gradient)
+        if self.window is None:
+            return self.steps.step(batch, self.on_gradient)
+        window, n_rows = self.window, batch.y.shape[1]
+        x, n_columns = window.look(batch.x, n_rows)
+        if n_columns > window.size:
+            rows = self.steps.n_rows
+            self._make_steps(window.grow(n_columns, state_of(self.optimizer)))
+            self.steps.begin_epoch(rows)
+            x = nn.functional.pad(x, (0, window.size - x.shape[2]))
+        window.load(state_of(self.optimizer))
+        raw = self.steps.step(batch._replace(**self.steps.ready(x, batch.counting)))
+        window.store(state_of(self.optimizer))
+        return raw
 
     def validate(self, validation: Sequence[Rows], n_draws: int) -> None:
         """Record the log predictive density of the members' validation rows."""
@@ -114,7 +144,7 @@ class TrainingRun:
         plain = stack.draw(n_draws) if n_draws else stack.plain()
         if self._watched is None:
             rows = join_rows([validation[member] for member in self.living.tolist()])
-            self._watched = rows.to(self.moving.flat.detached.device)
+            self._watched = rows.to(self.steps.flat.detached.device)
         return member_scores(plain, self.moving.likelihood, self._watched)
 
     # ---- sizes of steps ------------------------------------------------------------------
@@ -167,12 +197,15 @@ class TrainingRun:
             self._hand_in(self._whole, np.ones(len(self.living), dtype=bool))
             self.living = np.arange(len(self.plans))
             self._lay_out(self._whole)
-        self.moving.flat.give_back(self.moving.stack)
+        if self.window is not None:
+            nothing = nothing_to_optimize(self.steps.flat.detached.device)
+            work_on(self.optimizer, nothing, self.window.keep(state_of(self.optimizer)))
+        self.steps.flat.give_back(self.steps.stack)
         return self.moving
 
     def _moving_now(self) -> Moving:
-        state = dict(self.optimizer.state[self.moving.flat.values])
-        return self.moving.with_state(state)
+        state = state_of(self.optimizer)
+        return self.moving.with_state(state if self.window is None else self.window.keep(state))
 
     def _hand_in(self, whole: Moving, leaving: np.ndarray) -> None:
         """Copy what members have learned to where the whole stack is."""

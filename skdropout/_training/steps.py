@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     x : Tensor of shape (members or 1, rows, n_features)
+        Before `Window.look` compressed rows, one member after the other.
     y : Tensor of shape (members or 1, rows, ...)
     weight : Tensor of shape (members or 1, rows) or None
     noise : tuple of Tensor or None
@@ -31,7 +32,7 @@ class Batch(NamedTuple):
         Rows that each member has, where that differs.
     """
 
-    x: Tensor
+    x: Any
     y: Tensor
     weight: Tensor | None
     noise: Any
@@ -60,6 +61,7 @@ class Steps:
         alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
         self.penalty = ElasticNet(alphas, l1_ratios, self.flat)
         self.by_ratio: Tensor | None = None
+        self.n_rows: int | list[int] = 0
 
     def set_ratios(self, ratios: np.ndarray) -> None:
         """Each member's step in steps of the optimizer: ``(members,)``."""
@@ -75,6 +77,7 @@ class Steps:
         n_rows : int, or one for each member
             Rows of the epoch; their weights have mean one.
         """
+        self.n_rows = n_rows
         factors = self.stack.kl_factors(n_rows)
         self.kl_factors = torch.tensor(
             factors, dtype=torch.float32, device=self.flat.detached.device
@@ -86,6 +89,22 @@ class Steps:
     def kl(self) -> Tensor:
         """The KL term of the objective: ``(members,)``."""
         return self.stack.kl() * self.kl_factors
+
+    def ready(self, x: Tensor, counting: Tensor | None) -> dict[str, Any]:
+        """Inputs of a batch that is a block of its own, with their noise: fields of `Batch`.
+
+        Parameters
+        ----------
+        x : Tensor of shape (members or 1, rows, n_features)
+        counting : Tensor or None
+            As in `Batch`.
+        """
+        if self.backprop is None:
+            return {"x": x.expand(len(self.stack.members), -1, -1)}
+        n_rows, noise = x.shape[1], self.noise
+        source = noise if counting is None else BlockNoise(noise, n_rows, counting)
+        ((x, made),) = self.backprop.batches(x, n_rows, source)
+        return {"x": x, "noise": made}
 
     def step(
         self, batch: Batch, on_gradient: Callable[[Tensor, Tensor], None] | None = None

@@ -66,8 +66,12 @@ class Stopping(Callback):
         # A `partial_fit` that goes on after a `fit` with early stopping has nothing to watch.
         self.watches_validation_ = self.early_stopping and net.validation is not None
         self.average_, self.n_smoothed_ = np.zeros(n_members), np.zeros(n_members)
+        # Weights that are trained through a window fill the memory.
+        self.keeps_best_ = self.watches_validation_ or net.run_.window is None
         self.state_ = [
-            (values, values.clone()) for values in trained_tensors(net.module_, net.criterion_)
+            (values, values.clone())
+            for values in trained_tensors(net.module_, net.criterion_)
+            if self.keeps_best_
         ]
 
     def on_epoch_end(self, net: DropoutNet, **kwargs: Any) -> None:
@@ -125,8 +129,10 @@ class Stopping(Callback):
             setattr(self, name, getattr(self, name)[kept])
         if self.cooldown_ is not None:
             self.cooldown_.select(kept)
-        bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
-        self.state_ = list(zip(trained_tensors(net.module_, net.criterion_), bests, strict=True))
+        if self.keeps_best_:
+            bests = [best[torch.from_numpy(kept)] for _, best in self.state_]
+            trained = trained_tensors(net.module_, net.criterion_)
+            self.state_ = list(zip(trained, bests, strict=True))
 
     def _restore(self, members: np.ndarray) -> None:
         """Give members the best weights that they had, if they had any."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -26,6 +26,11 @@ class PlainLinear:
     bias: Tensor
     gain: Tensor | None = None
 
+    def reading(self, columns: Tensor) -> PlainLinear:
+        """The maps of some inputs, int64 numbers; the others are zero."""
+        gain = None if self.gain is None else self.gain.index_select(2, columns)
+        return replace(self, weight=self.weight.index_select(2, columns), gain=gain)
+
     @property
     def shared(self) -> bool:
         """Whether all draws of a member are the same map."""
@@ -44,6 +49,11 @@ class GainMoments:
     variance: Tensor
     third: Tensor
     fourth: Tensor
+
+    def reading(self, columns: Tensor) -> GainMoments:
+        """Those of some inputs."""
+        parts = (self.variance, self.third, self.fourth)
+        return GainMoments(*(p if p.shape[1] == 1 else p.index_select(1, columns) for p in parts))
 
 
 @dataclass(frozen=True)
@@ -72,3 +82,10 @@ class LinearMoments:
     def of_plain(cls, plain: PlainLinear, **noise: GainMoments | Tensor | None) -> LinearMoments:
         """Around the map of the weight-scaling rule."""
         return cls(plain.weight[:, 0], plain.bias[:, 0], **noise)  # type: ignore[arg-type]
+
+    def reading(self, columns: Tensor) -> LinearMoments:
+        """The map of some inputs, int64 numbers; the others are zero."""
+        gain = None if self.gain is None else self.gain.reading(columns)
+        variance = None if self.variance is None else self.variance.index_select(1, columns)
+        weight = self.weight.index_select(1, columns)
+        return replace(self, weight=weight, gain=gain, variance=variance)

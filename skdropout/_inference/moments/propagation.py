@@ -17,6 +17,7 @@ from torch import Tensor
 from ..._networks.plain import MomentStack
 from ..._support.compressed import Compressed, rows_within
 from ..._support.threads import spread
+from ..columns import expanded
 from .activated import activated, without_noise
 from .maps import MomentMap, Passed, by_columns
 from .outputs import GaussianOutputs, closest_decision, joined
@@ -57,20 +58,22 @@ def propagate(
     outputs : list of GaussianOutputs, one per member
         What a row gets does not depend on the rows beside it, but for rounding.
     """
-    members = [_Member(stack, index, x.dtype) for index in range(stack.n_members)]
+    read, members = None, []
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
     plenty = 1 if x.device.type == "cpu" else 2**6
-    n_directions = len(members[0].directions)
+    n_raw = stack.layers[-1].linear.bias.shape[1]
+    n_directions = n_raw if stack.directions is None else len(stack.directions)
     wide = widest * max(1, n_directions // _MANY)
     chunk = max(_LEAST_ROWS, plenty * _CHUNK_BYTES // (wide * x.element_size()))
     group_bytes = _POINTS * n_directions * x.element_size() * chunk
     group = chunk * max(1, plenty * _GROUP_BYTES // group_bytes)
     group = rows_within(x, group, plenty * _DENSE_BYTES)
     for start in range(0, len(x), group):
-        inputs = x[start : start + group].to_dense()
+        narrow, inputs = expanded(stack, x[start : start + group])
         rows = slice(start, start + len(inputs))
-        if stack.inputs is not None:
-            inputs = inputs.index_select(1, stack.inputs)
+        if narrow is not read:
+            members = [_Member(narrow, index, x.dtype) for index in range(stack.n_members)]
+            read = narrow
         yield rows, [member(inputs, chunk) for member in members]
 
 
