@@ -30,6 +30,9 @@ NETWORKS = [
 ONE_NETWORK: dict[str, Any] = {"cv": None, "early_stopping": False, "calibrate": False}
 """One training on all rows."""
 
+CROSS_FITTED: dict[str, Any] = {"cv": 5, "early_stopping": True, "calibrate": True}
+"""One network for each fold, as by default."""
+
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {
     **ONE_NETWORK,

@@ -8,6 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdropout
+from tests.reference import ONE_NETWORK
 
 CANCER = load_breast_cancer(return_X_y=True)
 IRIS = load_iris(return_X_y=True)
@@ -16,7 +17,9 @@ DIABETES = load_diabetes(return_X_y=True)
 
 def network(**params):
     params = {"dropout_rate": 0.3, "learning_rate_init": 0.02, "random_state": 0, **params}
-    net = skdropout.DropoutMLPClassifier((20,), tol=0.005, n_iter_no_change=3, **params)
+    net = skdropout.DropoutMLPClassifier(
+        (20,), tol=0.005, n_iter_no_change=3, **params, **ONE_NETWORK
+    )
     return make_pipeline(StandardScaler(), net)
 
 

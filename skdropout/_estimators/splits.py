@@ -154,7 +154,7 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
     parts = []
     for number, split in enumerate(splits):
         try:
-            train, held_out = (numbers[np.asarray(rows)] for rows in split)
+            train, held_out = (numbers[_as_index(rows)] for rows in split)
         except (IndexError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{caller}: split {number} of cv={cv!r:.100} must be two arrays of ints, rows to "
@@ -176,6 +176,11 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
             f"{caller}: cv={cv!r:.100} must have a split at least; use cv=None for one network"
         )
     return parts
+
+
+def _as_index(rows: Any) -> np.ndarray:
+    index = np.asarray(rows)
+    return index if index.size else index.astype(int)
 
 
 def held_out_part(
@@ -222,10 +227,14 @@ def _part_of_groups(
     share: float, groups: np.ndarray, strata: np.ndarray | None, kept: np.ndarray, seed: int
 ) -> np.ndarray:
     """Rows of some groups; those of rare classes are trained on, with their groups."""
-    numbers = np.flatnonzero(~np.isin(groups, groups[kept]))
+    spared = groups[kept]
+    if strata is not None:
+        pairs = np.unique([np.unique(strata, return_inverse=True)[1], groups], axis=1)
+        spared = np.append(spared, pairs[1, np.bincount(pairs[0])[pairs[0]] == 1])
+    numbers = np.flatnonzero(~np.isin(groups, spared))
     splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
     _, held_out = next(splitter.split(numbers, groups=groups[numbers]))
     held_out = _dispensable(numbers[held_out], groups, strata)
     if not len(held_out):
-        raise ValueError("The groups that were drawn have classes that no others have")
+        raise ValueError("The groups that were drawn have classes that no other group has")
     return held_out

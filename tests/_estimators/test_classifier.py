@@ -83,7 +83,7 @@ def test_log_probabilities_are_finite_far_away(two_classes):
 
 def test_the_mean_of_the_draws_is_the_prediction(two_classes):
     X, y = two_classes
-    model = quick(DropoutMLPClassifier, n_members=3, n_draws=20).fit(X, y)
+    model = quick(DropoutMLPClassifier, n_members=3, n_draws=60).fit(X, y)
     np.testing.assert_allclose(model.sample_proba(X, n_samples=60).mean(0), model.predict_proba(X))
 
 

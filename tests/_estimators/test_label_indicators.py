@@ -18,7 +18,7 @@ import skdropout
 from skdropout import DropoutMLPClassifier
 from skdropout.metrics import log_predictive_density_scorer
 from skdropout.model_selection import BatchedGridSearchCV
-from tests.reference import quick
+from tests.reference import ONE_NETWORK, quick
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,11 @@ def test_it_learns_labels_that_mlp_classifier_learns():
         "dropout": None,
         "random_state": 0,
     }
-    model = DropoutMLPClassifier(learning_rate_init=0.02, max_iter=1000, tol=0.01, **options)
+    model = DropoutMLPClassifier(
+        learning_rate_init=0.02, max_iter=1000, tol=0.01, **options, **ONE_NETWORK
+    )
     assert model.fit(X, Y).score(X, Y) > 0.97
-    model = DropoutMLPClassifier(learning_rate_init=0.2, solver="sgd", **options)
+    model = DropoutMLPClassifier(learning_rate_init=0.2, solver="sgd", **options, **ONE_NETWORK)
     for _ in range(100):
         model.partial_fit(X, Y, classes=[0, 1, 2, 3, 4])
     assert model.score(X, Y) > 0.9
@@ -111,8 +113,8 @@ def test_without_hidden_layers_the_labels_are_as_many_logistic_regressions(table
         "tol": 1e-7,
         "random_state": 0,
     }
-    together = DropoutMLPClassifier(**options).fit(X, Y)
-    alone = [DropoutMLPClassifier(**options).fit(X, y) for y in Y.T]
+    together = DropoutMLPClassifier(**options, **ONE_NETWORK).fit(X, Y)
+    alone = [DropoutMLPClassifier(**options, **ONE_NETWORK).fit(X, y) for y in Y.T]
     proba = np.stack([model.predict_proba(X)[:, 1] for model in alone], 1)
     np.testing.assert_allclose(together.predict_proba(X), proba, atol=2e-3)
     log_prob = sum(model.log_prob(X, y) for model, y in zip(alone, Y.T, strict=True))
@@ -272,8 +274,8 @@ def test_warm_start_goes_on_with_the_same_labels_only(table):
 
 def test_partial_fit_takes_the_numbers_of_the_labels(table):
     X, Y = table
-    given = DropoutMLPClassifier(random_state=0).partial_fit(X, Y, classes=range(4))
-    left_out = DropoutMLPClassifier(random_state=0).partial_fit(X, Y)
+    given = DropoutMLPClassifier(random_state=0, **ONE_NETWORK).partial_fit(X, Y, classes=range(4))
+    left_out = DropoutMLPClassifier(random_state=0, **ONE_NETWORK).partial_fit(X, Y)
     np.testing.assert_array_equal(given.predict_proba(X), left_out.predict_proba(X))
     given.partial_fit(X[:1], Y[:1], classes=[0, 1, 2, 3])
     with pytest.raises(
@@ -281,7 +283,7 @@ def test_partial_fit_takes_the_numbers_of_the_labels(table):
     ):
         given.partial_fit(X, Y, classes=[0, 1])
     with pytest.raises(ValueError, match=r"4 labels per row, so classes must be range\(4\)"):
-        DropoutMLPClassifier().partial_fit(X, Y, classes=[0, 1])
+        DropoutMLPClassifier(**ONE_NETWORK).partial_fit(X, Y, classes=[0, 1])
 
 
 # ---- what is refused ----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sklearn.linear_model import PoissonRegressor
 from skdropout import DropoutMLPRegressor
 from skdropout._estimators.answering import functions_of
 from tests import randomness
-from tests.reference import NETWORKS, quick
+from tests.reference import NETWORKS, ONE_NETWORK, quick
 
 PROBABILITIES = [0.01, 0.05, 0.5, 0.95, 0.99]
 
@@ -42,8 +42,8 @@ def fits():
             dropout="bayes_by_backprop",
             learning_rate_init=0.01,
             max_iter=max_iter,
-            calibrate=False,
             random_state=0,
+            **ONE_NETWORK,
         ).fit(*sample(n_rows, 0))
         for n_rows, max_iter in ((250, 200), (16_000, 60))
     )
@@ -91,9 +91,9 @@ def test_a_constant_noise_is_learned_as_constant():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (4000, 1))
     y = 5 * x[:, 0] + 2 * rng.standard_normal(4000)
-    options = {"dropout_rate": 0.02, "max_iter": 50, "calibrate": False, "random_state": 0}
+    options = {"dropout_rate": 0.02, "max_iter": 50, "random_state": 0}
     for noise in ("homoscedastic", "heteroscedastic"):
-        model = DropoutMLPRegressor((50,), noise=noise, **options).fit(x, y)
+        model = DropoutMLPRegressor((50,), noise=noise, **options, **ONE_NETWORK).fit(x, y)
         std = np.sqrt(model.predict_uncertainty(x).aleatoric)
         np.testing.assert_allclose(std, 2, rtol=0.15)
 
@@ -108,9 +108,8 @@ def test_all_predictions_speak_of_one_distribution(fits, outputs, calibrate):
         DropoutMLPRegressor,
         noise="heteroscedastic",
         dropout_rate=0.3,
-        n_members=2,
-        n_draws=50,
-        calibrate=calibrate,
+        n_draws=100,
+        **({"cv": 2, "calibrate": True} if calibrate else {"n_members": 2}),
     ).fit(x, y)
     mixture = _mixture(model, x[:4])
     means, stds = mixture.means, np.sqrt(mixture.variances)
@@ -146,8 +145,7 @@ def test_new_observations_have_the_noise_of_their_row(calibrate):
         noise="heteroscedastic",
         dropout_rate=0.3,
         n_members=2,
-        n_draws=40_000,
-        calibrate=False,
+        n_draws=80_000,
     ).fit(x, y)
     if calibrate:
         model.calibration_ = {"scale": 1.7}
@@ -195,7 +193,14 @@ def test_counts_without_a_hidden_layer_are_a_generalized_linear_model(counts):
     """To 1 per cent, the noise of Adam's steps. With six seeds it was at most 0.1 per cent."""
     X, y = counts
     model = DropoutMLPRegressor(
-        (), loss="poisson", dropout=None, alpha=0.0, max_iter=300, tol=0.0, random_state=0
+        (),
+        loss="poisson",
+        dropout=None,
+        alpha=0.0,
+        max_iter=300,
+        tol=0.0,
+        random_state=0,
+        **ONE_NETWORK,
     ).fit(X, y)
     glm = PoissonRegressor(alpha=0.0, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(model.predict(X), glm.predict(X), rtol=0.01)
@@ -238,5 +243,5 @@ def test_new_counts_have_the_predicted_mean_and_variance(counts):
 
 def test_large_counts(counts):
     X, y = counts
-    model = DropoutMLPRegressor((), loss="poisson", random_state=0).fit(X, 1000 * y)
+    model = DropoutMLPRegressor((), loss="poisson", random_state=0, **ONE_NETWORK).fit(X, 1000 * y)
     assert model.predict(X).mean() == pytest.approx(1000 * y.mean(), rel=0.1)

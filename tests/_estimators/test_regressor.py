@@ -99,7 +99,7 @@ def test_without_normalizing_the_network_predicts_y_itself(real_target):
 def test_new_observations_have_the_predicted_mean_and_variance(data):
     """Statistical: see `tests.randomness`. The prediction's own draws count as exact here."""
     X, y = data
-    model = quick(DropoutMLPRegressor, dropout_rate=0.3, n_members=2, n_draws=40_000).fit(X, y)
+    model = quick(DropoutMLPRegressor, dropout_rate=0.3, n_members=2, n_draws=80_000).fit(X, y)
     mean, std = model.predict(X[:3], return_std=True)
     samples = np.moveaxis(model.sample_y(X[:3], n_samples=4_000, random_state=1), -1, 0)
     assert_mean(samples, mean)

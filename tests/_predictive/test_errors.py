@@ -118,7 +118,8 @@ def test_an_error_does_not_vanish_where_the_first_order_does():
 def test_the_errors_of_a_fitted_model_are_those_of_new_draws(two_classes, estimator_class, measure):
     """Statistical: 400 sets of 100 draws from each of two members, for 6 rows."""
     X, y = two_classes
-    model = quick(estimator_class, dropout_rate=0.4, n_members=2).fit(X, target(estimator_class, y))
+    model = quick(estimator_class, dropout_rate=0.4, n_members=2, n_draws=200)
+    model.fit(X, target(estimator_class, y))
     options = {} if measure is None else {"measure": measure}
 
     def both(raws):
@@ -193,7 +194,10 @@ def test_an_ensemble_without_noise_has_no_errors(two_classes):
 
 def test_one_draw_has_no_error_to_show(fitted):
     model, X = fitted
-    with pytest.raises(ValueError, match=r"return_error=True needs n_draws of at least 2, got n_d"):
+    message = (
+        r"return_error=True needs two draws of each network and the model has 1, got n_draws=1"
+    )
+    with pytest.raises(ValueError, match=message):
         model.set_params(n_draws=1).predict_uncertainty(X, return_error=True)
 
 

@@ -8,7 +8,7 @@ from sklearn.datasets import load_diabetes
 from skdropout import DropoutMLPRegressor
 from skdropout._predictive.normal import normal_mixture_quantiles
 from tests import randomness
-from tests.reference import function_means, quick
+from tests.reference import ONE_NETWORK, function_means, quick
 
 PROBABILITIES = np.array([1e-4, 0.05, 0.5, 0.9, 0.999])
 
@@ -16,7 +16,7 @@ PROBABILITIES = np.array([1e-4, 0.05, 0.5, 0.9, 0.999])
 @pytest.fixture(scope="module")
 def fitted():
     X, y = load_diabetes(return_X_y=True)
-    model = DropoutMLPRegressor(dropout_rate=0.3, tol=1e-2, random_state=0)
+    model = DropoutMLPRegressor(dropout_rate=0.3, tol=1e-2, random_state=0, **ONE_NETWORK)
     return model.fit(X[:300] / X.std(0), y[:300]), X[300:] / X.std(0), y[300:]
 
 

@@ -1,4 +1,4 @@
-"""The factor, the temperature and the folds that calibrate, each against its definition."""
+"""The factor and the temperature that calibrate, each against its definition."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss
 from skdropout._predictive.normal import NormalMixture
 from skdropout._predictive.scaling import (
     OF_LABELS,
-    folds,
     quality_of_logits,
     scale_of_std,
     temperature_of_logits,
@@ -91,21 +90,3 @@ def test_the_quality_of_labels_counts_rows_jointly_and_answers_one_by_one():
     proba = np.stack([1 - has_it, has_it], 1)
     ece = expected_calibration_error(y.ravel(), proba, sample_weight=cells)
     assert got["ece_after"] == pytest.approx(ece)
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "n_folds"),
-    [(9, 0), (10, 5), (17, 8), (20, 10), (499, 10), (500, 5), (1000, 5), (2500, 2), (9000, 1)],
-)
-def test_a_large_table_needs_few_folds_and_a_small_one_many(n_rows, n_folds):
-    parts = folds(n_rows, np.random.RandomState(0), None)
-    assert len(parts) == n_folds
-    assert all(len(part) == n_rows // max(n_folds, 5) for part in parts)
-    joined = np.concatenate([*parts, np.empty(0, dtype=int)])
-    assert len(np.unique(joined)) == len(joined)
-
-
-def test_classes_are_spread_evenly_over_the_folds():
-    y = np.repeat([0, 1], [90, 10])
-    for part in folds(100, np.random.RandomState(0), y):
-        assert y[part].sum() == 1

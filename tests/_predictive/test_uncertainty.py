@@ -29,7 +29,7 @@ def _parts(uncertainty):
 
 
 def test_variance_by_its_definition(model, inputs):
-    p = model.sample_proba(inputs, n_samples=2 * N_DRAWS)
+    p = model.sample_proba(inputs, n_samples=N_DRAWS)
     got = model.predict_uncertainty(inputs)
     mean = p.mean(0)
     np.testing.assert_allclose(got.mean, mean, rtol=1e-10)
@@ -50,7 +50,7 @@ def test_two_classes_have_the_bernoulli_variance(two_classes):
 
 
 def test_entropy_by_its_definition(model, inputs):
-    p = model.sample_proba(inputs, n_samples=2 * N_DRAWS)
+    p = model.sample_proba(inputs, n_samples=N_DRAWS)
     got = model.predict_uncertainty(inputs, measure="entropy")
     mean = p.mean(0)
     np.testing.assert_allclose(got.mean, mean, rtol=1e-10)
@@ -75,7 +75,7 @@ def test_total_is_the_sum_bit_for_bit(model, inputs, measure, dtype):
 @pytest.mark.parametrize("measure", ["variance", "entropy"])
 def test_the_std_of_the_probabilities(model, inputs, measure):
     mean, std = model.predict_proba(inputs, return_std=True)
-    p = model.sample_proba(inputs, n_samples=2 * N_DRAWS)
+    p = model.sample_proba(inputs, n_samples=N_DRAWS)
     np.testing.assert_array_equal(mean, model.predict_proba(inputs))
     np.testing.assert_allclose(std, p.std(0), atol=1e-10)
 

@@ -18,7 +18,7 @@ from skorch.utils import freeze_parameter
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.metrics.predictive_scorers import neg_crps_scorer
-from tests.reference import ESTIMATORS, quick, target
+from tests.reference import ESTIMATORS, ONE_NETWORK, quick, target
 
 PAGE = Path(__file__).parents[2] / "docs" / "callbacks.md"
 TABLE = dict(re.findall(r"^\| `(\w+)` \| (yes|no) \|", PAGE.read_text(), re.M))
@@ -227,7 +227,12 @@ def test_training_stops_on_a_score(two_classes):
         skorch.EpochScoring("roc_auc", on_train=True, lower_is_better=False),
         skorch.EarlyStopping("roc_auc", patience=2, threshold=10, lower_is_better=False),
     ]
-    assert DropoutMLPClassifier((8,), callbacks=callbacks, random_state=0).fit(X, y).n_iter_ == 3
+    assert (
+        DropoutMLPClassifier((8,), callbacks=callbacks, random_state=0, **ONE_NETWORK)
+        .fit(X, y)
+        .n_iter_
+        == 3
+    )
 
 
 # ---- batches -----------------------------------------------------------------------------------
@@ -362,7 +367,7 @@ def test_skorchs_early_stopping_on_the_training_loss(two_classes):
     stop = EarlyStopping(
         "train_loss", patience=2, threshold=10.0, threshold_mode="abs", sink=lambda text: None
     )
-    model = DropoutMLPClassifier((8,), callbacks=[stop], random_state=0)
+    model = DropoutMLPClassifier((8,), callbacks=[stop], random_state=0, **ONE_NETWORK)
     model.fit(X, y)
     assert model.n_iter_ == 3
 

@@ -5,6 +5,7 @@ Whole trainings are compared in float64, two steps in float32: see `in_float64`.
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._training.jobs import TrainedStack, positions_by_stack, train_jobs
+from skdropout._training.jobs import TrainedStack, positions_by_stack, take_net
 from skdropout._training.net import NonFiniteLossError
 from skdropout._training.run import TrainingRun
 from skdropout.families import (
@@ -45,11 +46,20 @@ def _models(estimator_class, differences=DIFFERENCES, **parameters):
     return [quick(estimator_class, **{**options, **own}) for own in differences]
 
 
+def _trained(jobs):
+    """Nets of all jobs, or why there is none, in as few stacks as they allow."""
+    nets = {}
+    for positions in positions_by_stack(jobs):
+        stack = TrainedStack([jobs[position] for position in positions])
+        nets |= {position: take_net(stack, number) for number, position in enumerate(positions)}
+    return [nets[position] for position in range(len(jobs))]
+
+
 def _together(models, data):
     """Nets of all models, trained as one stack."""
     jobs = [fitting_of(model, *rows).job for model, rows in zip(models, data, strict=True)]
     assert len({job.stack_key() for job in jobs}) == 1
-    return train_jobs(jobs)
+    return _trained(jobs)
 
 
 def _alone(model, rows):
@@ -193,7 +203,8 @@ def test_an_ensemble_is_its_members_each_trained_alone(two_classes):
     model = quick(DropoutMLPClassifier, n_members=4, **{**options, "tol": 0.01})
     whole = clone(model).fit(*two_classes)
     job = fitting_of(model, *two_classes).job
-    nets = train_jobs([job.__class__(**{**vars(job), "members": (m,)}) for m in job.members])
+    singles = zip(job.members, job.validation, strict=True)
+    nets = _trained([replace(job, members=(m,), validation=(rows,)) for m, rows in singles])
     assert len({len(net.history) for net in nets}) > 1
     assert whole.n_iter_ == max(len(net.history) for net in nets)
     for member, net in enumerate(nets):
@@ -314,7 +325,7 @@ def test_a_stack_that_went_through_a_pickle(two_classes, dropout, normalization)
         assert here.history == there.history
         fitted = [clone(model).fit(X[:40], y[:40].astype(float)) for _ in range(2)]
         for estimator, net in zip(fitted, (here, there), strict=True):
-            estimator._receive(fitting_of(estimator, X, y.astype(float)), net, [])
+            estimator._receive(fitting_of(estimator, X, y.astype(float)), net)
             if not early_stopping:
                 estimator.partial_fit(X[:50], y[:50].astype(float))
         (here, there) = (estimator.net_ for estimator in fitted)
@@ -376,10 +387,10 @@ def test_a_network_without_noise_stands_in_a_stack_with_noise(
     models = _models(DropoutMLPClassifier, differences, early_stopping=early_stopping, **options)
     jobs = [fitting_of(model, *two_classes).job for model in models]
     assert [sorted(positions) for positions in positions_by_stack(jobs)] == [[0, 1, 2, 3]]
-    for net, model in zip(train_jobs(jobs), models, strict=True):
+    for net, model in zip(_trained(jobs), models, strict=True):
         alone = clone(model).fit(*two_classes)
         stacked = clone(model).fit(*two_classes)
-        stacked._receive(fitting_of(stacked, *two_classes), net, [])
+        stacked._receive(fitting_of(stacked, *two_classes), net)
         _assert_equal(net, alone.net_)
         assert net.module_.noisy == alone.net_.module_.noisy
         np.testing.assert_array_equal(stacked.dropout_rates_, alone.dropout_rates_)

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, GradientNormClipping
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from tests.reference import ESTIMATORS, quick, stack_twin, target
+from tests.reference import ESTIMATORS, ONE_NETWORK, quick, stack_twin, target
 
 
 def _train(model, X, y, **kwargs):
@@ -155,6 +155,7 @@ def test_training_without_noise_is_a_plain_loop(
         max_iter=4,
         shuffle=False,
         random_state=3,
+        **ONE_NETWORK,
     )
     network = _start(model, X, y)
     _train(model, X, y, sample_weight=weight)
@@ -176,7 +177,13 @@ def test_two_steps_in_float32_are_those_of_a_plain_loop(two_classes, estimator_c
     steps = {"solver": "sgd", "learning_rate": "constant", "learning_rate_init": 0.1}
     options = {"activation": "tanh", "dropout": None, "alpha": 3.0, "l1_ratio": 0.4, **steps}
     model = estimator_class(
-        (7, 6), batch_size=60, max_iter=1, shuffle=False, random_state=3, **options
+        (7, 6),
+        batch_size=60,
+        max_iter=1,
+        shuffle=False,
+        random_state=3,
+        **options,
+        **ONE_NETWORK,
     )
     network = _start(model, X, y)
     _train(model, X, y, sample_weight=weight)
@@ -209,8 +216,8 @@ def test_the_shape_of_the_noise_is_learned_while_the_steps_fall(
         learning_rate=learning_rate,
         max_iter=8,
         shuffle=False,
-        calibrate=False,
         random_state=3,
+        **ONE_NETWORK,
     )
     network = _start(model, X, y)
     _train(model, X, y, sample_weight=weight)
@@ -224,7 +231,9 @@ def test_the_shape_of_the_noise_is_learned_while_the_steps_fall(
 
 
 def test_single_passes_learn_the_shape_of_the_noise(real_target):
-    model = DropoutMLPRegressor(noise="heteroscedastic", random_state=0).partial_fit(*real_target)
+    model = DropoutMLPRegressor(noise="heteroscedastic", random_state=0, **ONE_NETWORK).partial_fit(
+        *real_target
+    )
     for _ in range(5):
         model.partial_fit(*real_target)
     assert np.ptp(model.predict_uncertainty(real_target[0]).aleatoric) > 0

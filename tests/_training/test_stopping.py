@@ -16,11 +16,11 @@ from skdropout._training.run import TrainingRun
 from skdropout._training.stopping import _SMOOTHING
 from skdropout._training.validation import member_scores
 from skdropout.model_selection import BatchedGridSearchCV
-from tests.reference import ESTIMATORS, fitting_of, quick, target
+from tests.reference import ESTIMATORS, ONE_NETWORK, fitting_of, quick, target
 
 STOPPING = {
+    **ONE_NETWORK,
     "early_stopping": True,
-    "calibrate": False,
     "learning_rate_init": 0.02,
     "random_state": 0,
     "n_draws": 10,
@@ -35,7 +35,7 @@ def _split(X, y):
 def test_training_stops_when_scikit_learns_mlp_does(two_classes, n_iter_no_change):
     X, y = two_classes
     options = {"tol": 10.0, "n_iter_no_change": n_iter_no_change, "random_state": 0}
-    assert DropoutMLPClassifier(**options).fit(X, y).n_iter_ == (
+    assert DropoutMLPClassifier(**options, **ONE_NETWORK).fit(X, y).n_iter_ == (
         MLPClassifier(**options).fit(X, y).n_iter_
     )
 
@@ -53,6 +53,7 @@ def test_lucky_first_epochs_do_not_end_the_training():
         max_iter=1000,
         n_iter_no_change=20,
         random_state=5,
+        **ONE_NETWORK,
     )
     model.fit(X[::2], y[::2])
     assert model.n_iter_ > 2 * 20
@@ -62,7 +63,7 @@ def test_lucky_first_epochs_do_not_end_the_training():
 def test_a_warning_when_the_epochs_do_not_suffice(two_classes):
     X, y = two_classes
     with pytest.warns(ConvergenceWarning, match=r"DropoutMLPClassifier.*max_iter=3 reached"):
-        DropoutMLPClassifier(max_iter=3, random_state=0).fit(X, y)
+        DropoutMLPClassifier(max_iter=3, random_state=0, **ONE_NETWORK).fit(X, y)
 
 
 def test_no_patience_limit_means_all_epochs(two_classes):
@@ -97,7 +98,7 @@ def test_the_noise_is_restored_with_the_weights(max_iter):
     X = rng.uniform(-1, 1, (300, 1))
     y = X[:, 0] + (0.6 + 0.5 * X[:, 0]) * rng.standard_normal(300)
     model = DropoutMLPRegressor(noise="heteroscedastic", max_iter=max_iter, **STOPPING)
-    model.set_params(learning_rate="cooldown", calibrate=False)
+    model.set_params(learning_rate="cooldown")
     X, X_val, y, y_val = _split(X, y)
     model.fit(X, y, X_val=X_val, y_val=y_val)
     score = model.log_prob(X_val, y_val).mean() + np.log(y.std())
@@ -195,7 +196,7 @@ def test_silence_is_the_default(two_classes, capsys):
 def _held_out(model, X, y):
     """Labels of the rows that are trained on, and of those held out."""
     fitting = fitting_of(model, X, y)
-    parts = fitting.job.rows, fitting.job.validation
+    parts = fitting.job.rows, fitting.job.validation[0]
     return (fitting.described.target.decode(part.y.numpy()) for part in parts)
 
 
@@ -354,29 +355,6 @@ def _interrupt_at(monkeypatch, step):
 
     monkeypatch.setattr(TrainingRun, "step", interrupted)
     return steps
-
-
-def test_nothing_is_trained_after_ctrl_c(real_target, monkeypatch):
-    steps = _interrupt_at(monkeypatch, 5)
-    model = quick(DropoutMLPRegressor, calibrate=True)
-    with pytest.warns(UserWarning, match="training interrupted by the user"):
-        model.fit(*real_target)
-    assert len(steps) == 5
-    assert model.calibration_ is None
-
-
-def test_ctrl_c_while_networks_for_the_calibration_are_trained(real_target, monkeypatch):
-    model = quick(DropoutMLPRegressor, calibrate=False)
-    steps = _interrupt_at(monkeypatch, None)
-    expected = model.fit(*real_target).predict(real_target[0])
-    _interrupt_at(monkeypatch, len(steps) + 5)
-    model.set_params(calibrate=True)
-    with pytest.warns(
-        UserWarning, match="DropoutMLPRegressor: calibration interrupted by the user"
-    ):
-        model.fit(*real_target)
-    assert model.calibration_ is None
-    np.testing.assert_array_equal(model.predict(real_target[0]), expected)
 
 
 def test_ctrl_c_ends_a_search(two_classes, monkeypatch):

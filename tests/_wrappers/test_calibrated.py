@@ -24,12 +24,12 @@ from skdropout.metrics import (
     interval_score_loss,
 )
 from tests import randomness
-from tests.reference import quick
+from tests.reference import ONE_NETWORK, quick
 
 LEVELS = [0.5, 0.9]
 # Trained for a hundred epochs, whatever the loss says, and believed.
 OVERFITTED = {
-    "calibrate": False,
+    **ONE_NETWORK,
     "learning_rate": "constant",
     "learning_rate_init": 0.01,
     "tol": 10.0,

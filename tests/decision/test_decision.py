@@ -11,6 +11,7 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
+from tests.reference import ONE_NETWORK
 from tests.referral_cases import CANCER, Given, linear, network
 
 
@@ -172,7 +173,12 @@ def test_rows_far_from_the_data_lack_knowledge():
     X = np.c_[rng.normal(size=400), 0.01 * rng.normal(size=400)]
     y = (X[:, 0] + 0.5 * rng.normal(size=400) > 0).astype(int)
     net = skdropout.DropoutMLPClassifier(
-        (50,), dropout_rate=0.5, tol=0.003, n_iter_no_change=3, random_state=0
+        (50,),
+        dropout_rate=0.5,
+        tol=0.003,
+        n_iter_no_change=3,
+        random_state=0,
+        **ONE_NETWORK,
     ).fit(X, y)
     careful = FixedReferralClassifier(net, threshold=0.2)
     assert careful.referral_reason([[0.0, 0.0]]) == "aleatoric"

@@ -16,6 +16,7 @@ from skdropout.decision import (
     TunedReferralRegressorCV,
 )
 from tests.randomness import Z
+from tests.reference import ONE_NETWORK
 from tests.referral_cases import CANCER, DIABETES, linear
 
 
@@ -27,7 +28,12 @@ def noisy_regression(n=400):
 
 def regression_network():
     net = skdropout.DropoutMLPRegressor(
-        (30,), tol=0.02, n_iter_no_change=2, learning_rate_init=0.01, random_state=0
+        (30,),
+        tol=0.02,
+        n_iter_no_change=2,
+        learning_rate_init=0.01,
+        random_state=0,
+        **ONE_NETWORK,
     )
     return make_pipeline(StandardScaler(), net)
 

@@ -16,10 +16,17 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
+from tests.reference import ONE_NETWORK
 from tests.referral_cases import CANCER, IRIS, linear
 
 NET = skdropout.DropoutMLPClassifier(
-    (20,), learning_rate_init=0.05, max_iter=500, tol=0.02, n_iter_no_change=3, random_state=0
+    (20,),
+    learning_rate_init=0.05,
+    max_iter=500,
+    tol=0.02,
+    n_iter_no_change=3,
+    random_state=0,
+    **ONE_NETWORK,
 )
 
 # The checks compare predictions with labels, so nothing is referred.

@@ -21,7 +21,7 @@ from skdropout.displays import (
     RiskCoverageDisplay,
     UncertaintyDisplay,
 )
-from tests.reference import quick
+from tests.reference import ONE_NETWORK, quick
 from tests.referral_cases import CANCER, linear, network
 
 mpl.use("Agg")
@@ -43,7 +43,12 @@ def classifier():
 @pytest.fixture(scope="module")
 def regressor():
     net = skdropout.DropoutMLPRegressor(
-        (20,), learning_rate_init=0.02, tol=0.01, n_iter_no_change=3, random_state=0
+        (20,),
+        learning_rate_init=0.02,
+        tol=0.01,
+        n_iter_no_change=3,
+        random_state=0,
+        **ONE_NETWORK,
     )
     return make_pipeline(StandardScaler(), net).fit(*DIABETES)
 
@@ -219,7 +224,9 @@ def test_error_bars_are_standard_errors():
 
 
 def search_over(**grid):
-    model = skdropout.DropoutMLPClassifier((5,), tol=1.0, n_iter_no_change=1, random_state=0)
+    model = skdropout.DropoutMLPClassifier(
+        (5,), tol=1.0, n_iter_no_change=1, random_state=0, **ONE_NETWORK
+    )
     return GridSearchCV(model, grid, cv=2).fit(*CANCER)
 
 

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdropout import DropoutMLPRegressor
 from skdropout.families import BayesByBackprop, NoiseSource
 from tests.randomness import assert_mean, assert_same_moments
+from tests.reference import ONE_NETWORK
 
 CPU = torch.device("cpu")
 PLACES = [(0.0, -10.0), (0.3, -4.0), (-2.0, 0.5), (1e-3, -1.0)]
@@ -126,9 +127,9 @@ def _posterior(n_rows, max_iter, **parameters):
         max_iter=max_iter,
         n_iter_no_change=np.inf,
         normalize_y=False,
-        calibrate=False,
         alpha=0.0,
         random_state=0,
+        **ONE_NETWORK,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

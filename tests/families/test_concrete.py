@@ -13,7 +13,7 @@ from skdropout._networks.stack import Stack
 from skdropout._training.backprop import Backprop
 from skdropout.families import Concrete, NoiseSource
 from tests.randomness import assert_mean, assert_variance
-from tests.reference import ten_columns_that_decide
+from tests.reference import ONE_NETWORK, ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -118,6 +118,7 @@ def _rates(X, y, steps=800):
         max_iter=steps * 50 // len(X),
         n_iter_no_change=np.inf,
         random_state=0,
+        **ONE_NETWORK,
     )
     return _fit(model, X, y)
 
@@ -146,7 +147,11 @@ def test_columns_without_information_raise_the_input_rate(table):
 def test_the_rates_are_recorded_each_epoch(table):
     X, y = table
     model = _fit(
-        DropoutMLPClassifier((5,), dropout="concrete", input_dropout_rate=0.2, max_iter=4), X, y
+        DropoutMLPClassifier(
+            (5,), dropout="concrete", input_dropout_rate=0.2, max_iter=4, **ONE_NETWORK
+        ),
+        X,
+        y,
     )
     assert model.dropout_rates_curve_.shape == (4, 2)
     np.testing.assert_array_equal(model.dropout_rates_curve_[-1], model.dropout_rates_)
@@ -155,7 +160,7 @@ def test_the_rates_are_recorded_each_epoch(table):
 
 def test_without_an_input_rate_the_inputs_have_none(table):
     X, y = table
-    model = _fit(DropoutMLPClassifier((5,), dropout="concrete", max_iter=2), X, y)
+    model = _fit(DropoutMLPClassifier((5,), dropout="concrete", max_iter=2, **ONE_NETWORK), X, y)
     assert model.dropout_rates_.shape == (1,)
 
 
@@ -164,7 +169,11 @@ def test_a_collapse_is_said():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50, 2))
     model = DropoutMLPRegressor(
-        (5,), dropout=Concrete(noise_speed=1e3), max_iter=40, random_state=0
+        (5,),
+        dropout=Concrete(noise_speed=1e3),
+        max_iter=40,
+        random_state=0,
+        **ONE_NETWORK,
     )
     with pytest.warns(UserWarning, match="inputs of layer 2: a learned dropout rate collapsed to"):
         model.fit(X, X[:, 0])

@@ -22,6 +22,7 @@ from skdropout.families import (
     VariationalGaussian,
 )
 from tests.families.laws import CPU, LAWS, make_linear
+from tests.reference import ONE_NETWORK
 
 OBJECTS = [
     Bernoulli(),
@@ -83,7 +84,7 @@ def _fit(model, X, y, **kwargs):
 
 
 def _model(family, **kwargs):
-    fixed = {"calibrate": False, "learning_rate": "constant", "input_dropout_rate": 0.1}
+    fixed = {**ONE_NETWORK, "learning_rate": "constant", "input_dropout_rate": 0.1}
     options = {"max_iter": 3, "random_state": 0, **fixed, **kwargs}
     return DropoutMLPRegressor((8,), dropout=family, **options)
 

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import Gaussian, NoiseSource, Variational
 from tests.randomness import assert_share
-from tests.reference import ten_columns_that_decide
+from tests.reference import ONE_NETWORK, ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -136,7 +136,7 @@ def _classifier(dropout, **kwargs):
         "n_iter_no_change": np.inf,
         "random_state": 0,
     }
-    return DropoutMLPClassifier((20,), dropout=dropout, **{**options, **kwargs})
+    return DropoutMLPClassifier((20,), dropout=dropout, **{**options, **kwargs}, **ONE_NETWORK)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,9 @@ def test_it_leaves_the_functions_with_normalization(table, normalization):
 def test_a_unit_that_is_always_on_stays():
     """No weight enters it, but its bias does reach the outputs, through weights with noise."""
     X = np.random.default_rng(0).standard_normal((40, 3))
-    model = DropoutMLPRegressor((4,), dropout="variational", max_iter=2, random_state=0)
+    model = DropoutMLPRegressor(
+        (4,), dropout="variational", max_iter=2, random_state=0, **ONE_NETWORK
+    )
     _fit(model, X, X[:, 0])
     first, last = model.net_.module_.linears
     with torch.no_grad():
@@ -237,7 +239,9 @@ def test_a_unit_that_is_always_on_stays():
 
 def test_a_network_that_is_off_altogether_still_predicts():
     X = np.random.default_rng(0).standard_normal((40, 3))
-    model = DropoutMLPRegressor((4,), dropout="variational", max_iter=2, random_state=0)
+    model = DropoutMLPRegressor(
+        (4,), dropout="variational", max_iter=2, random_state=0, **ONE_NETWORK
+    )
     _fit(model, X, X[:, 0])
     with torch.no_grad():
         for linear in model.net_.module_.linears:
@@ -259,7 +263,7 @@ def test_the_sparse_model_draws_few_weights(sparse):
 
 def test_there_is_no_sparsify_without_something_to_remove():
     X = np.random.default_rng(0).standard_normal((40, 3))
-    model = DropoutMLPRegressor((4,), max_iter=2)
+    model = DropoutMLPRegressor((4,), max_iter=2, **ONE_NETWORK)
     assert not hasattr(model, "sparsify")
     _fit(model, X, X[:, 0])
     with pytest.raises(AttributeError, match="no attribute 'sparsify'") as raised:

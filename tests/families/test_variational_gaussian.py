@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdropout import DropoutMLPClassifier
 from skdropout.families import Gaussian, NoiseSource, Variational, VariationalGaussian
 from tests.randomness import assert_mean, assert_same_moments
-from tests.reference import ten_columns_that_decide
+from tests.reference import ONE_NETWORK, ten_columns_that_decide
 
 CPU = torch.device("cpu")
 
@@ -117,6 +117,7 @@ def model():
         max_iter=100,
         n_iter_no_change=np.inf,
         random_state=0,
+        **ONE_NETWORK,
     )
     return _fit(model, X, y)
 

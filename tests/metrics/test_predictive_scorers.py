@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, metrics
 from skdropout.decision import FixedReferralClassifier, FixedReferralRegressor
-from tests.reference import function_means, quick
+from tests.reference import ONE_NETWORK, function_means, quick
 
 OF_REGRESSORS = [
     metrics.log_predictive_density_scorer,
@@ -184,7 +184,11 @@ def test_a_search_chooses_for_uncertainty(scorer):
     X = rng.standard_normal((150, 2))
     y = X @ [1.0, -1.0] + 0.1 * rng.standard_normal(150)
     network = DropoutMLPRegressor(
-        (20,), calibrate=False, tol=10.0, n_iter_no_change=60, random_state=0
+        (20,),
+        tol=10.0,
+        n_iter_no_change=60,
+        random_state=0,
+        **ONE_NETWORK,
     )
     pipe = make_pipeline(StandardScaler(), network)
     grid = {"dropoutmlpregressor__dropout_rate": [0.02, 0.8]}
@@ -200,7 +204,11 @@ def test_a_search_over_a_classifier_in_a_pipeline(scorer, three_classes):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((120, 10)), rng.integers(3, size=120)
     network = DropoutMLPClassifier(
-        (50,), calibrate=False, learning_rate_init=0.02, tol=10.0, random_state=0
+        (50,),
+        learning_rate_init=0.02,
+        tol=10.0,
+        random_state=0,
+        **ONE_NETWORK,
     )
     grid = {"dropoutmlpclassifier__n_iter_no_change": [1, 100]}
     pipe = make_pipeline(StandardScaler(), network)

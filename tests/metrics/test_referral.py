@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 import skdropout
 from skdropout import metrics
 from skdropout.metrics.referral import oracle_curve
+from tests.reference import ONE_NETWORK
 
 # Five rows, wrong in the third and the fifth; the second and third are equally uncertain.
 Y_TRUE = np.array(["a", "b", "a", "b", "b"])
@@ -203,7 +204,9 @@ def test_scorer_for_regressors_takes_the_absolute_error():
 def test_scorers_search_over_a_network():
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
-    net = skdropout.DropoutMLPClassifier((10,), tol=0.1, n_iter_no_change=1, random_state=0)
+    net = skdropout.DropoutMLPClassifier(
+        (10,), tol=0.1, n_iter_no_change=1, random_state=0, **ONE_NETWORK
+    )
     scorer = metrics.make_referral_scorer(metrics.aurc_score, uncertainty="epistemic")
     search = GridSearchCV(net, {"dropout_rate": [0.1, 0.5]}, scoring=scorer, cv=2).fit(X, y)
     best = search.best_estimator_

@@ -19,6 +19,7 @@ from skdropout.metrics._row_scores import (
     settled_classifier_scores,
     settled_regressor_scores,
 )
+from tests.reference import ONE_NETWORK
 from tests.referral_cases import CANCER, linear, network
 
 DIABETES = load_diabetes(return_X_y=True)
@@ -26,7 +27,12 @@ DIABETES = load_diabetes(return_X_y=True)
 
 def regressor():
     return skdropout.DropoutMLPRegressor(
-        (20,), learning_rate_init=0.02, tol=0.01, n_iter_no_change=3, random_state=0
+        (20,),
+        learning_rate_init=0.02,
+        tol=0.01,
+        n_iter_no_change=3,
+        random_state=0,
+        **ONE_NETWORK,
     )
 
 
