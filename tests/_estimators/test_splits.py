@@ -263,7 +263,7 @@ BAD_SPLITS = {
         [(range(60), range(60, 120)), (range(60), [])],
         "split 1 .* has 60 rows to train on and 0 held out",
     ),
-    "no splits": ([], "must have a split at least; use cv=None"),
+    "no splits": ([], "must be of one split at least; use cv=None"),
 }
 
 
