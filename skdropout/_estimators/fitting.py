@@ -18,7 +18,7 @@ from .._support.sklearn import check_sample_weight, validate_parameters
 from .._training.jobs import Job
 from .._training.rows import Rows
 from .recipe import make_job
-from .splits import Given, Part, cross_fitting_parts, held_out_part
+from .splits import Given, Split, cross_fitting_parts, held_out_part
 from .targets import Target
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def prepare(
     return Fitting(described, job, tuple(held), len(rows), seed)
 
 
-def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Part]:
+def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Split]:
     if estimator.cv is None:
         return []
     encoded, name = described.rows.y.numpy(), type(estimator).__name__
@@ -260,7 +260,7 @@ def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Part]
 
 
 def _cross_fitting(
-    estimator: DropoutMLP, described: Described, parts: list[Part], seed: int
+    estimator: DropoutMLP, described: Described, parts: list[Split], seed: int
 ) -> Fitting:
     """Networks of each fold side by side, each trained on the rows of the others."""
     rows, n_members = described.rows, estimator.n_members

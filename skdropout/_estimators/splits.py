@@ -47,7 +47,7 @@ class Given:
         return None if self.groups is None else self.groups[self.used]
 
 
-class Part(NamedTuple):
+class Split(NamedTuple):
     """One split, in numbers of the rows that are trained on.
 
     Attributes
@@ -61,7 +61,7 @@ class Part(NamedTuple):
 
 def cross_fitting_parts(
     cv: Any, target: Target, encoded: np.ndarray, given: Given, seed: int, caller: str
-) -> list[Part]:
+) -> list[Split]:
     """The splits of cross-fitted members.
 
     Parameters
@@ -77,7 +77,7 @@ def cross_fitting_parts(
 
     Returns
     -------
-    list of Part
+    list of Split
         Of an int fewer where a table is small. None at all where there would be fewer than two.
 
     Raises
@@ -94,7 +94,7 @@ def cross_fitting_parts(
         held_out = _folds_of_rows(int(cv), len(encoded), strata, seed)
     if len(held_out) < 2:
         return []
-    return [Part(np.delete(np.arange(len(encoded)), rows), rows) for rows in held_out]
+    return [Split(np.delete(np.arange(len(encoded)), rows), rows) for rows in held_out]
 
 
 def _folds_of_rows(
@@ -145,7 +145,7 @@ def _dispensable(held_out: np.ndarray, groups: np.ndarray, strata: np.ndarray | 
     return held_out[~np.isin(groups[held_out], groups[held_out][lost])]
 
 
-def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
+def _of_splitter(cv: Any, given: Given, caller: str) -> list[Split]:
     place = np.full(len(given.y), -1)
     place[given.used] = np.arange(len(given.used))
     numbers = np.arange(len(given.y))
@@ -164,7 +164,7 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
             raise ValueError(
                 f"{caller}: split {number} of cv={cv!r:.100} holds out rows that it trains on"
             )
-        part = Part(*(place[rows][place[rows] >= 0] for rows in (train, held_out)))
+        part = Split(*(place[rows][place[rows] >= 0] for rows in (train, held_out)))
         if not len(part.train) or not len(part.held_out):
             raise ValueError(
                 f"{caller}: split {number} of cv={cv!r:.100} has {len(part.train)} rows to train "
@@ -173,7 +173,7 @@ def _of_splitter(cv: Any, given: Given, caller: str) -> list[Part]:
         parts.append(part)
     if not parts:
         raise ValueError(
-            f"{caller}: cv={cv!r:.100} must have a split at least; use cv=None for one network"
+            f"{caller}: cv={cv!r:.100} must be of one split at least; use cv=None for one network"
         )
     return parts
 
@@ -185,7 +185,7 @@ def _as_index(rows: Any) -> np.ndarray:
 
 def held_out_part(
     share: float, target: Target, encoded: np.ndarray, given: Given, seed: int, caller: str
-) -> Part:
+) -> Split:
     """A random part for early stopping.
 
     Parameters
@@ -205,7 +205,7 @@ def held_out_part(
     try:
         if groups is not None:
             held_out = _part_of_groups(share, groups, strata, kept, seed)
-            return Part(np.delete(everyone, held_out), held_out)
+            return Split(np.delete(everyone, held_out), held_out)
         numbers = np.delete(everyone, kept)
         train, held_out = train_test_split(
             numbers,
@@ -220,7 +220,7 @@ def held_out_part(
             f"{str(error).rstrip('.')}. Give more rows, another validation_fraction or "
             "validation rows of your own (X_val, y_val), or set early_stopping=False"
         ) from error
-    return Part(np.concatenate([train, kept]), held_out)
+    return Split(np.concatenate([train, kept]), held_out)
 
 
 def _part_of_groups(

@@ -38,6 +38,7 @@ BAD = {
     "warm_start": ["yes", 2, None],
     "momentum": [-0.1, 1.0, NAN, "half", None],
     "nesterovs_momentum": ["yes", 2, None],
+    "cv": [0, 1, -1, 2.5, True, "oof", 3 + 0j, [3], [], {"train": 1}],
     "early_stopping": ["yes", 2, None],
     "validation_fraction": [0, 1, -0.1, NAN, "half", None],
     "beta_1": [-0.1, 1.0, NAN, "half", None],
@@ -45,6 +46,7 @@ BAD = {
     "epsilon": [0, -0.1, NAN, "small", None],
     "n_iter_no_change": [0, -1, 2.5, "many", None],
     "calibrate": ["yes", 2, None],
+    "store_oof": ["yes", 2, None],
     "device": [0, None, "banana", "cuda:banana", "meta"],
     "callbacks": [3, "banana", [3], [("name", 3)]],
     "class_weight": [3, "banana"],
@@ -309,11 +311,6 @@ def test_too_few_rows_to_hold_some_out_of_a_regressor(real_target):
         model.fit(X[:3], y[:3])
 
 
-def test_partial_fit_has_no_early_stopping(estimator_class, data):
-    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
-        quick(estimator_class, early_stopping=True).partial_fit(*data)
-
-
 # ---- questions that have no answer -------------------------------------------------------------
 
 
@@ -399,13 +396,15 @@ FAILURES = {
         solver="sgd", momentum=0.0, learning_rate_init=1e30, activation="identity"
     ).fit(1e15 * X, y),
     "partial_fit": lambda model, X, y: model.partial_fit(_with(X, np.inf), y),
+    "splits": lambda model, X, y: model.set_params(cv=[(range(60), range(60))]).fit(X, y),
+    "groups": lambda model, X, y: model.fit(X, y, groups=np.full(len(X), np.nan)),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_failed_refit_keeps_the_model(estimator_class, data, failure):
     X, y = data
-    model = quick(estimator_class).fit(X, y)
+    model = quick(estimator_class, cv=2, store_oof=True).fit(X, y)
     parameters = model.get_params()
     before, expected = dict(vars(model)), model.predict_uncertainty(X)
     with pytest.raises(ValueError, match=r"\w+"):

@@ -189,7 +189,7 @@ def test_one_patient_cannot_be_held_out():
 def test_groups_that_are_the_classes_cannot_be_held_out():
     y = np.arange(120) % 2
     assert crossed(DropoutMLPClassifier).fit(X, y, groups=y).n_folds_ == 0
-    with pytest.raises(ValueError, match="cannot hold out validation_fraction=0.1"):
+    with pytest.raises(ValueError, match=r"cannot hold out validation_fraction=0\.1"):
         quick(DropoutMLPClassifier, early_stopping=True).fit(X, y, groups=y)
 
 
@@ -263,7 +263,7 @@ BAD_SPLITS = {
         [(range(60), range(60, 120)), (range(60), [])],
         "split 1 .* has 60 rows to train on and 0 held out",
     ),
-    "no splits": ([], "must have a split at least; use cv=None"),
+    "no splits": ([], "must be of one split at least; use cv=None"),
 }
 
 

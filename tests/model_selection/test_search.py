@@ -687,7 +687,7 @@ def test_regressors_that_calibrate(real_target, noise, counted):
 
     X, y = real_target
     model = quick(DropoutMLPRegressor, calibrate=True, learning_rate="cooldown", noise=noise)
-    model.set_params(max_iter=12, batch_size=20, early_stopping=True)
+    model.set_params(max_iter=12, batch_size=20, early_stopping=True, validation_fraction=0.2)
     both(model, {"dropout_rate": [0.05, 0.2]}, X, y, scoring=spread, refit=False)
     searched = counted[: counted.index(1)]
     # Two rates and three folds, one stack; they are calibrated on the part that stops them.
