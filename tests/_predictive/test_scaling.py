@@ -1,4 +1,4 @@
-"""The factor, the temperature and the folds that calibrate, each against its definition."""
+"""The factor and the temperature that calibrate, each against its definition."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss
 from skdropout._predictive.normal import NormalMixture
 from skdropout._predictive.scaling import (
     OF_LABELS,
-    folds,
     quality_of_logits,
     scale_of_std,
     temperature_of_logits,
@@ -45,6 +44,20 @@ def test_the_scale_of_a_mixture_makes_its_intervals_hold_their_share():
     assert ((y >= lower) & (y <= upper)).sum() == 270
 
 
+def doubt_before_any_row(temperature):
+    """Nats that a temperature costs: its logarithm is normal, with a deviation of one half."""
+    return -norm.logpdf(np.log(temperature), scale=0.5)
+
+
+def test_ten_rows_that_are_all_right_do_not_make_a_model_certain():
+    """The most likely temperature would be zero: the smallest there is."""
+    logits = np.tile([2.0, 0.0, -2.0], (1, 10, 1))
+    few = temperature_of_logits([logits], [np.zeros(10, int)], [np.ones(10)])
+    many = np.tile(logits, (1, 100, 1))
+    certain = temperature_of_logits([many], [np.zeros(1000, int)], [np.ones(1000)])
+    assert certain < 0.35 < 0.6 < few < 1
+
+
 def test_the_temperature_has_a_gradient_of_zero():
     rng = np.random.default_rng(0)
     logits = 4 * rng.standard_normal((1, 400, 3))
@@ -53,7 +66,8 @@ def test_the_temperature_has_a_gradient_of_zero():
 
     def slope(temperature, step=1e-4):
         losses = [
-            log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            400 * log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            + doubt_before_any_row(t)
             for t in (temperature - step, temperature + step)
         ]
         return losses[1] - losses[0]
@@ -70,7 +84,7 @@ def test_the_temperature_of_labels_has_a_gradient_of_zero():
 
     def slope(temperature, step=1e-4):
         before, after = (
-            log_loss(y.ravel(), expit(logits[0] / t).ravel())
+            900 * log_loss(y.ravel(), expit(logits[0] / t).ravel()) + doubt_before_any_row(t)
             for t in (temperature - step, temperature + step)
         )
         return after - before
@@ -91,21 +105,3 @@ def test_the_quality_of_labels_counts_rows_jointly_and_answers_one_by_one():
     proba = np.stack([1 - has_it, has_it], 1)
     ece = expected_calibration_error(y.ravel(), proba, sample_weight=cells)
     assert got["ece_after"] == pytest.approx(ece)
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "n_folds"),
-    [(9, 0), (10, 5), (17, 8), (20, 10), (499, 10), (500, 5), (1000, 5), (2500, 2), (9000, 1)],
-)
-def test_a_large_table_needs_few_folds_and_a_small_one_many(n_rows, n_folds):
-    parts = folds(n_rows, np.random.RandomState(0), None)
-    assert len(parts) == n_folds
-    assert all(len(part) == n_rows // max(n_folds, 5) for part in parts)
-    joined = np.concatenate([*parts, np.empty(0, dtype=int)])
-    assert len(np.unique(joined)) == len(joined)
-
-
-def test_classes_are_spread_evenly_over_the_folds():
-    y = np.repeat([0, 1], [90, 10])
-    for part in folds(100, np.random.RandomState(0), y):
-        assert y[part].sum() == 1
