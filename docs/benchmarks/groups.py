@@ -29,24 +29,26 @@ NETWORK: dict[str, Any] = {
 WITH, WITHOUT = "with `groups`", "without"
 
 INTRO = """Simulated: {patients} patients with {rows} rows each. {own} columns are the same in all
-rows of a patient, as age and blood group are, and say nothing; three differ from row to row, and two of
-them matter: `sin(2 a) + b`. The patient's own effect is normal with the standard deviation of the noise.
-It is the same in all of the patient's rows and cannot be known of a new patient.
+rows of a patient, as age and blood group are, and say nothing; three differ from row to row, and
+two of them matter: `sin(2 a) + b`. The patient's own effect is normal with the standard deviation
+of the noise. It is the same in all of the patient's rows and cannot be known of a new patient.
 
 Both estimators at their defaults but for a small network that is trained for a short time:
-`{network}`, and `max_iter=100` for the regressor. Each repetition draws new patients. Small networks
-learn little by heart: larger ones that are trained longer miss more without groups."""
+`{network}`, and `max_iter=100` for the regressor. Each repetition draws new patients. Small
+networks learn little by heart: larger ones that are trained longer miss more without groups."""
 
-INTERVALS = """The regressor, noise of standard deviation 1. *new patients*: share of the targets of {patients}
-new patients that a 90 % interval holds; mean over {repeats} repetitions, its standard error, and the 5th and
-the 95th percentile. *new rows of the same patients*: the same for {rows} more rows of each patient that it
-was trained on. *RMSE* is for new patients; the noise and the effect alone make 1.41."""
+INTERVALS = """The regressor, noise of standard deviation 1. *new patients*: share of the targets
+of {patients} new patients that a 90 % interval holds; mean over {repeats} repetitions, its
+standard error, and the 5th and the 95th percentile. *new rows of the same patients*: the same for
+{rows} more rows of each patient that it was trained on. *RMSE* is for new patients; the noise and
+the effect alone make 1.41."""
 
 PROMISES = """The classifier, with logistic noise and an effect of the same standard deviation.
-`TunedReferralClassifierCV(max_risk={risk}, confidence_level=0.95)` around it; the risk is the share of errors
-among kept rows of {test} new patients. *broken*: repetitions in which it is above {risk}, with the 95 % interval of Clopper and
-Pearson. *nothing kept*: repetitions in which every row of the training table is referred; a promise about nothing is not
-broken. *errors among kept*: mean of the repetitions that keep some."""
+`TunedReferralClassifierCV(max_risk={risk}, confidence_level=0.95)` around it; the risk is the
+share of errors among kept rows of {test} new patients. *broken*: repetitions in which it is above
+{risk}, with the 95 % interval of Clopper and Pearson. *nothing kept*: repetitions in which every
+row of the training table is referred; a promise about nothing is not broken. *errors among kept*:
+mean of the repetitions that keep some."""
 
 
 class Patients(NamedTuple):

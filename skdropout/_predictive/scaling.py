@@ -23,6 +23,9 @@ from .scores import binned_error, equal_width_bins, mean_of_columns
 _LARGEST = 20.0
 # Of the logarithm of either.
 _TOLERANCE = 1e-4
+# Of the logarithm of a temperature before any row was seen, which is normal around zero. Without
+# it a few rows that are all right would make a model certain; hundreds of rows outweigh it.
+_SPREAD = 0.5
 # The interval that a scale is chosen by.
 _LEVEL = 0.9
 # Confidence levels whose interval coverage is reported.
@@ -149,6 +152,10 @@ def temperature_of_logits(
     Returns
     -------
     float
+
+    Notes
+    -----
+    A temperature near one is likelier from the start (`_SPREAD`).
     """
 
     def log_likelihood(temperature: float) -> float:
@@ -163,7 +170,7 @@ def temperature_of_logits(
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:
     bound = np.log(_LARGEST)
     found = minimize_scalar(
-        lambda log_value: -log_likelihood(np.exp(log_value)),
+        lambda log_value: (log_value / _SPREAD) ** 2 / 2 - log_likelihood(np.exp(log_value)),
         bounds=(-bound, bound),
         method="bounded",
         options={"xatol": _TOLERANCE},

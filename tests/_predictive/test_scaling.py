@@ -44,6 +44,20 @@ def test_the_scale_of_a_mixture_makes_its_intervals_hold_their_share():
     assert ((y >= lower) & (y <= upper)).sum() == 270
 
 
+def doubt_before_any_row(temperature):
+    """Nats that a temperature costs: its logarithm is normal, with a deviation of one half."""
+    return -norm.logpdf(np.log(temperature), scale=0.5)
+
+
+def test_ten_rows_that_are_all_right_do_not_make_a_model_certain():
+    """The most likely temperature would be zero: the smallest there is."""
+    logits = np.tile([2.0, 0.0, -2.0], (1, 10, 1))
+    few = temperature_of_logits([logits], [np.zeros(10, int)], [np.ones(10)])
+    many = np.tile(logits, (1, 100, 1))
+    certain = temperature_of_logits([many], [np.zeros(1000, int)], [np.ones(1000)])
+    assert certain < 0.35 < 0.6 < few < 1
+
+
 def test_the_temperature_has_a_gradient_of_zero():
     rng = np.random.default_rng(0)
     logits = 4 * rng.standard_normal((1, 400, 3))
@@ -52,7 +66,8 @@ def test_the_temperature_has_a_gradient_of_zero():
 
     def slope(temperature, step=1e-4):
         losses = [
-            log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            400 * log_loss(y, np.exp(z := logits[0] / t) / np.exp(z).sum(1, keepdims=True))
+            + doubt_before_any_row(t)
             for t in (temperature - step, temperature + step)
         ]
         return losses[1] - losses[0]
@@ -69,7 +84,7 @@ def test_the_temperature_of_labels_has_a_gradient_of_zero():
 
     def slope(temperature, step=1e-4):
         before, after = (
-            log_loss(y.ravel(), expit(logits[0] / t).ravel())
+            900 * log_loss(y.ravel(), expit(logits[0] / t).ravel()) + doubt_before_any_row(t)
             for t in (temperature - step, temperature + step)
         )
         return after - before
