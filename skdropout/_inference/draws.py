@@ -20,7 +20,7 @@ from .._networks.plain import PlainLayer, PlainStack
 from .._support.compressed import Compressed, rows_within
 from .._support.threads import spread, threads_for
 from ..families import PlainLinear
-from .columns import expanded
+from .columns import Reader
 
 # Measured on two cores: up to about a hundred rows, one product over all draws side by side
 # beats a hundred small ones, although it computes the dropped units too.
@@ -47,11 +47,11 @@ def evaluate(plain: PlainStack, x: Tensor | Compressed) -> Iterator[tuple[slice,
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
-    read: PlainStack | None = None
+    reader, read = Reader(plain, x.dtype), None
     step = rows_within(x, _chunk_rows(plain, x), _budget(x))
     for start in range(0, x.shape[0], step):
         rows = slice(start, min(start + step, x.shape[0]))
-        stack, inputs = expanded(plain, x[rows])
+        stack, inputs = reader(x[rows])
         if stack is not read:
             networks = [_Member(stack, index, x.dtype) for index in range(plain.n_members)]
             read = stack
@@ -89,7 +89,7 @@ def evaluate_together(plain: PlainStack, x: Tensor) -> Tensor:
     ----------
     plain : PlainStack
     x : Tensor of shape (members or 1, rows, n_read)
-        Of the dtype of the networks, with the columns that they read (`expanded`).
+        Of the dtype of the networks, with the columns that they read (`Reader`).
 
     Returns
     -------

@@ -45,9 +45,9 @@ class PlainStack:
     def n_members(self) -> int:
         return self.layers[0].linear.weight.shape[0]
 
-    def reading(self, columns: Tensor) -> PlainStack:
-        """The same networks for rows that hold these columns only, int64; the others are zero."""
-        return replace(self, layers=_reading(self.layers, columns))
+    def reading(self, some: Any) -> PlainStack:
+        """The same networks for rows that hold some columns only; the others are zero."""
+        return replace(self, layers=_reading(self.layers, some))
 
     @property
     def n_draws(self) -> int:
@@ -63,9 +63,9 @@ class PlainStack:
         )
 
 
-def _reading(layers: Any, columns: Tensor) -> Any:
+def _reading(layers: Any, some: Any) -> Any:
     first, *others = layers
-    return (replace(first, linear=first.linear.reading(columns)), *others)
+    return (replace(first, linear=first.linear.reading(some)), *others)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,6 @@ class MomentStack:
     def n_members(self) -> int:
         return self.layers[0].linear.weight.shape[0]
 
-    def reading(self, columns: Tensor) -> MomentStack:
+    def reading(self, some: Any) -> MomentStack:
         """As of `PlainStack`."""
-        return replace(self, layers=_reading(self.layers, columns))
+        return replace(self, layers=_reading(self.layers, some))

@@ -122,10 +122,16 @@ class Compressed:
         columns, place = torch.unique(self.columns, return_inverse=True)
         return columns.long(), Compressed(self.starts, place, self.values, len(columns))
 
-    def to_dense(self) -> Tensor:
-        """All rows, with their zeros."""
+    def to_dense(self, out: Tensor | None = None) -> Tensor:
+        """All rows, with their zeros.
+
+        Parameters
+        ----------
+        out : Tensor of the rows' shape, optional
+            Memory for it.
+        """
         place = torch.repeat_interleave(self.starts.diff()).mul_(self.n_columns).add_(self.columns)
-        dense = self.values.new_zeros(self.shape)
+        dense = self.values.new_zeros(self.shape) if out is None else out.zero_()
         dense.view(-1).scatter_(0, place, self.values)
         return dense
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .._inference.columns import expanded
+from .._inference.columns import Reader
 from .._inference.draws import CHUNK_BYTES, evaluate_together, rows_together
 from .._likelihoods.base import Likelihood
 from .._networks.plain import PlainStack
@@ -35,13 +35,14 @@ def member_scores(
     """
     total = torch.zeros(plain.n_members, device=rows.x.device, dtype=torch.float32)
     n_rows: int | Tensor = 0
+    reader = Reader(plain, rows.x.dtype)
     n_own = 1 if rows.owned is None else len(rows.owned)
     size = rows_within(rows.x, n_own * (block_size or rows_together(plain)), CHUNK_BYTES) // n_own
     blocks = Blocks(rows, max(1, size), None)
     for index in blocks:
         y = blocks.take(rows.y, index)
         few = blocks.distinct(index)
-        stack, x = expanded(plain, rows.x.index_select(0, few.flatten()))
+        stack, x = reader(rows.x.index_select(0, few.flatten()))
         raw = evaluate_together(stack, blocks.copied(x.view(*few.shape, -1), index))
         n_draws = raw.shape[1]
         y = y.unsqueeze(1).expand(-1, n_draws, *y.shape[1:]).flatten(1, 2)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .._networks.stack import Stack
 from .._support.compressed import Compressed
 from .._support.members import copy_holding
+from .._support.scratch import Scratch
 from .leaving import Moving
 from .parameters import FlatParameters
 from .rows import Rows
@@ -80,7 +81,7 @@ class Window:
         self.whole, self.state = whole, dict(whole.optimizer_state or {})
         first = whole.stack.linears[0].weight.detach()
         self.n_members, self.n_columns, self.n_out = first.shape
-        self.weight = first.flatten(0, 1)
+        self.weight, self.scratch = first.flatten(0, 1), Scratch()
         self.moving = self._lay_out(size)
 
     def _lay_out(self, size: int) -> Moving:
@@ -110,7 +111,7 @@ class Window:
     # ---- a batch -----------------------------------------------------------------------------
 
     def look(self, rows: Compressed, n_rows: int) -> tuple[Tensor, int]:
-        """The rows of a batch in the window's columns, and how many columns that takes.
+        """The rows of a batch in their columns, and how many columns of a window that takes.
 
         Parameters
         ----------
@@ -120,23 +121,19 @@ class Window:
             Of a member.
         """
         owner = torch.repeat_interleave(rows.starts.diff())
-        member = owner // n_rows
         keys, inverse = torch.unique(
-            member * self.n_columns + rows.columns, sorted=True, return_inverse=True
+            owner // n_rows * self.n_columns + rows.columns, sorted=True, return_inverse=True
         )
-        of_member = keys // self.n_columns
-        counts = of_member.bincount(minlength=len(rows) // n_rows)
-        self.shared = len(counts) < self.n_members
-        before = counts.cumsum(0) - counts
-        size = int(counts.max())
-        x = rows.values.new_zeros(len(rows), max(size, self.size))
-        x.view(-1)[owner * x.shape[1] + inverse - before[member]] = rows.values
-        self.columns, self.places = (
-            keys,
-            torch.arange(len(keys), device=keys.device) - before[of_member],
-        )
-        self.of_member = of_member
-        return x.unflatten(0, (-1, n_rows)), size
+        n_groups = len(rows) // n_rows
+        counts = (keys // self.n_columns).bincount(minlength=n_groups)
+        size = max(int(counts.max()), self.size)
+        x = self.scratch("x", rows.values, len(rows), size).zero_()
+        before = (counts.cumsum(0) - counts).index_select(0, owner // n_rows)
+        x.view(-1)[owner * size + inverse - before] = rows.values
+        self.columns = list(keys.split(counts.tolist()))
+        if n_groups < self.n_members:
+            self.columns = [keys + self.n_columns * m for m in range(self.n_members)]
+        return x.unflatten(0, (n_groups, n_rows)), size
 
     def grow(self, size: int, state: dict[str, Any]) -> Moving:
         """Make room for more columns. Returns the new small stack, with the optimizer's state."""
@@ -144,40 +141,31 @@ class Window:
         self.moving = self._lay_out(size + size // 4)
         return self.moving
 
-    def _addresses(self) -> tuple[Tensor, Tensor]:
-        """Where the columns' weights lie in the whole and in the window, for all members."""
-        columns, places = self.columns, self.places + self.of_member * self.size
-        if self.shared:
-            member = torch.arange(self.n_members, device=columns.device).unsqueeze(1)
-            columns = (columns + member * self.n_columns).flatten()
-            places = (places + member * self.size).flatten()
-        return columns, places
-
     def load(self, state: dict[str, Any]) -> None:
         """Copy what the batch's columns need into the window."""
-        columns, places = self._addresses()
         for whole, own in self._pairs(state):
-            own.index_copy_(0, places, whole.index_select(0, columns))
+            for columns, values in zip(self.columns, own, strict=True):
+                torch.index_select(whole, 0, columns, out=values[: len(columns)])
 
     def store(self, state: dict[str, Any]) -> None:
         """Copy what a step has made of it back."""
-        columns, places = self._addresses()
         for name, values in state.items():
             if self._per_parameter(values, self.moving) and name not in self.state:
                 self.state[name] = values.new_zeros(self.whole.flat.size)
         for whole, own in self._pairs(state):
-            whole.index_copy_(0, columns, own.index_select(0, places))
+            for columns, values in zip(self.columns, own, strict=True):
+                whole.index_copy_(0, columns, values[: len(columns)])
 
     def _pairs(self, state: dict[str, Any]) -> list[tuple[Tensor, Tensor]]:
-        """Weights and state, whole and in the window, a column of a member after the other."""
+        """Weights and state: those of the whole column by column, those of the window by member."""
         n_own = self.n_members * self.size * self.n_out
-        own = self.moving.flat.detached[:n_own].view(-1, self.n_out)
-        pairs = [(self.weight, own)]
+        shape = self.n_members, self.size, self.n_out
+        pairs = [(self.weight, self.moving.flat.detached[:n_own].view(shape))]
         for name, values in state.items():
             whole = self.state.get(name)
             if whole is not None and self._per_parameter(values, self.moving):
-                first = whole[: self.weight.numel()]
-                pairs.append((first.view(-1, self.n_out), values[:n_own].view(-1, self.n_out)))
+                first = whole[: self.weight.numel()].view(-1, self.n_out)
+                pairs.append((first, values[:n_own].view(shape)))
         return pairs
 
     def keep(self, state: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+Some = Callable[[str, Tensor, int], Tensor]
+"""Takes values of a name, and their axis of inputs. Returns those of some inputs, in order."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class PlainLinear:
     bias: Tensor
     gain: Tensor | None = None
 
-    def reading(self, columns: Tensor) -> PlainLinear:
-        """The maps of some inputs, int64 numbers; the others are zero."""
-        gain = None if self.gain is None else self.gain.index_select(2, columns)
-        return replace(self, weight=self.weight.index_select(2, columns), gain=gain)
+    def reading(self, some: Some) -> PlainLinear:
+        """The maps of some inputs; the others are zero."""
+        gain = None if self.gain is None else some("gain", self.gain, 2)
+        return replace(self, weight=some("weight", self.weight, 2), gain=gain)
 
     @property
     def shared(self) -> bool:
@@ -50,10 +54,10 @@ class GainMoments:
     third: Tensor
     fourth: Tensor
 
-    def reading(self, columns: Tensor) -> GainMoments:
+    def reading(self, some: Some) -> GainMoments:
         """Those of some inputs."""
-        parts = (self.variance, self.third, self.fourth)
-        return GainMoments(*(p if p.shape[1] == 1 else p.index_select(1, columns) for p in parts))
+        parts = vars(self).items()
+        return GainMoments(**{k: v if v.shape[1] == 1 else some(k, v, 1) for k, v in parts})
 
 
 @dataclass(frozen=True)
@@ -83,9 +87,8 @@ class LinearMoments:
         """Around the map of the weight-scaling rule."""
         return cls(plain.weight[:, 0], plain.bias[:, 0], **noise)  # type: ignore[arg-type]
 
-    def reading(self, columns: Tensor) -> LinearMoments:
-        """The map of some inputs, int64 numbers; the others are zero."""
-        gain = None if self.gain is None else self.gain.reading(columns)
-        variance = None if self.variance is None else self.variance.index_select(1, columns)
-        weight = self.weight.index_select(1, columns)
-        return replace(self, weight=weight, gain=gain, variance=variance)
+    def reading(self, some: Some) -> LinearMoments:
+        """The map of some inputs; the others are zero."""
+        gain = None if self.gain is None else self.gain.reading(some)
+        variance = None if self.variance is None else some("variances", self.variance, 1)
+        return replace(self, weight=some("weight", self.weight, 1), gain=gain, variance=variance)

@@ -227,3 +227,21 @@ def test_scores_of_epochs_over_a_table_with_categories(towns):
     callbacks = [EpochScoring("accuracy", on_train=True, lower_is_better=False)]
     model = quick(DropoutMLPClassifier, callbacks=callbacks).fit(X, y)
     assert model.net_.history[-1, "accuracy"] == pytest.approx(model.score(X, y), abs=0.02)
+
+
+# ---- very many columns ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dropout", DROPOUTS)
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_of_very_many_columns_only_those_with_entries_are_read(estimator_class, dropout):
+    X = sparse.random(300, 9_000, 0.002, format="csr", random_state=0)
+    y = target(estimator_class, np.arange(300) % 2)
+    options = {"dropout": dropout, "input_dropout_rate": 0.2, "n_members": 2}
+    model = quick(estimator_class, **options).fit(X, y)
+    for how in ({"inference": "moments"}, {"inference": "draws"}, {"n_draws": 0}):
+        model.set_params(**how)
+        np.testing.assert_allclose(model.predict(X), model.predict(X.toarray()), rtol=1e-7)
+        np.testing.assert_allclose(model.log_prob(X, y), model.log_prob(X.toarray(), y), rtol=1e-7)
+    few = X[:3].astype(np.float32)
+    np.testing.assert_allclose(model.predict(few), model.predict(few.toarray()), rtol=1e-5)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..._networks.plain import MomentStack
 from ..._support.compressed import Compressed, rows_within
 from ..._support.threads import spread
-from ..columns import expanded
+from ..columns import Reader
 from .activated import activated, without_noise
 from .maps import MomentMap, Passed, by_columns
 from .outputs import GaussianOutputs, closest_decision, joined
@@ -58,7 +58,7 @@ def propagate(
     outputs : list of GaussianOutputs, one per member
         What a row gets does not depend on the rows beside it, but for rounding.
     """
-    read, members = None, []
+    reader, read, members = Reader(stack, x.dtype), None, []
     widest = max(layer.linear.weight.shape[1] for layer in stack.layers)
     plenty = 1 if x.device.type == "cpu" else 2**6
     n_raw = stack.layers[-1].linear.bias.shape[1]
@@ -69,7 +69,7 @@ def propagate(
     group = chunk * max(1, plenty * _GROUP_BYTES // group_bytes)
     group = rows_within(x, group, plenty * _DENSE_BYTES)
     for start in range(0, len(x), group):
-        narrow, inputs = expanded(stack, x[start : start + group])
+        narrow, inputs = reader(x[start : start + group])
         rows = slice(start, start + len(inputs))
         if narrow is not read:
             members = [_Member(narrow, index, x.dtype) for index in range(stack.n_members)]
