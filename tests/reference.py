@@ -35,6 +35,7 @@ CROSS_FITTED: dict[str, Any] = {"cv": 5, "early_stopping": True, "calibrate": Tr
 
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {
+    "input_encoding": None,
     **ONE_NETWORK,
     "tol": 10.0,
     "n_iter_no_change": 5,

@@ -170,7 +170,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         with _restored_on_error(self), torch.inference_mode(False), threads_for():
             validate_parameters(self)
             again = hasattr(self, "net_")
-            described = describe(self, X, y, sample_weight, classes, again)
+            described = describe(self, X, y, sample_weight, classes, again, streamed=True)
             rows = described.rows
             if again:
                 net = copy.deepcopy(self.net_)
@@ -380,7 +380,12 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         return checked_rows(self, X)
 
     def _check_xy(
-        self, X: Any, y: Any, reset: bool, counts: np.ndarray | None = None
+        self,
+        X: Any,
+        y: Any,
+        reset: bool,
+        counts: np.ndarray | None = None,
+        streamed: bool = False,
     ) -> tuple[Any, np.ndarray]:
         """Checked rows, an array or a matrix in CSR format, and targets of equal length.
 
@@ -392,8 +397,10 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             Whether the columns are new to the estimator.
         counts : ndarray of bool of shape (n_samples,) or None
             Rows that have a weight.
+        streamed : bool, default=False
+            As for `checked_table`.
         """
-        x, y = checked_table(self, X, y, reset, counts, self._numeric_target)
+        x, y = checked_table(self, X, y, reset, counts, self._numeric_target, streamed)
         return x, self._checked_target(y, reset)
 
     def _with_input_tags(self, tags: Tags) -> Tags:

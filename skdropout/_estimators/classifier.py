@@ -74,8 +74,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
         median, divided by the interquartile range and clipped smoothly, missing values and
         categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
-        of numbers. "auto" takes numbers without gaps as they come and everything else as "scale"
-        does. None takes all columns as they come. See `skdropout.preprocessing.TableEncoder`.
+        of numbers. "auto" is "piecewise" from 2,000 rows on, unless there are more than 200
+        columns, and else "scale"; columns of a sparse matrix, and numbers without gaps that
+        `partial_fit` is given first, go as they come. None takes all columns as they come. See
+        `skdropout.preprocessing.TableEncoder`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
         Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
@@ -99,7 +101,7 @@ default="from_dtype"
         "adaptive" are for ``solver="sgd"`` only: "invscaling" divides `learning_rate_init` by
         ``t_ ** power_t``; "adaptive" divides the step size by five each time that training would
         stop.
-    learning_rate_init : float, default=0.001
+    learning_rate_init : float, default=0.003
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
@@ -267,6 +269,7 @@ default="from_dtype"
     """
 
     _: KW_ONLY
+    learning_rate_init: float = 0.003
     class_weight: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
@@ -277,6 +280,11 @@ default="from_dtype"
     @staticmethod
     def _auto_batch_size(n_rows: int) -> int:
         return min(200, n_rows)
+
+    @staticmethod
+    def _auto_encoding(n_rows: int, n_columns: int) -> str:
+        # Of few rows a network learns the knots by heart; of many columns they take too long.
+        return "piecewise" if n_rows >= 2000 and n_columns <= 200 else "scale"
 
     _numeric_target = False
 

@@ -128,6 +128,7 @@ def describe(
     classes: Any = None,
     again: bool = False,
     groups: Any = None,
+    streamed: bool = False,
 ) -> Described:
     """Check and encode data.
 
@@ -142,6 +143,8 @@ def describe(
         Whether the data are for the model as it is fitted.
     groups : array-like of shape (n_samples,) or None
         Labels of the groups that rows belong to.
+    streamed : bool, default=False
+        As for `checked_table`.
 
     Raises
     ------
@@ -151,7 +154,7 @@ def describe(
     name, probe = type(estimator).__name__, copy.copy(estimator)
     given = _checked_weight(sample_weight, X)
     counts = None if given is None else given > 0
-    X, y = probe._check_xy(X, y, not again, counts)
+    X, y = probe._check_xy(X, y, not again, counts, streamed)
     given = _weight_of_targets(y, given, name, again)
     weight = estimator._total_weight(y, given, classes, again)
     used = np.ones(len(y), dtype=bool) if weight is None else weight > 0

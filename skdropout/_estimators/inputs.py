@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
 
 from .._support.gaps import empty_rows, put_back, split_gaps
-from .._support.sklearn import check_y, safe_indexing
+from .._support.sklearn import check_y, num_samples, safe_indexing
 from ..preprocessing import TableEncoder
 from ..preprocessing._cells import checked_table as checked_frame
 from .parameters import Parameters
@@ -33,7 +33,13 @@ def checked_rows(estimator: Any, X: Any) -> Any:
 
 
 def checked_table(
-    estimator: Any, X: Any, y: Any, reset: bool, counts: np.ndarray | None, numeric: bool
+    estimator: Any,
+    X: Any,
+    y: Any,
+    reset: bool,
+    counts: np.ndarray | None,
+    numeric: bool,
+    streamed: bool = False,
 ) -> tuple[Any, np.ndarray]:
     """Rows as the numbers that a network takes, and targets of equal length.
 
@@ -49,6 +55,8 @@ def checked_table(
         Rows that the encoding is learned from. None is all of them.
     numeric : bool
         Whether y must hold numbers.
+    streamed : bool, default=False
+        Whether these are the first rows of many calls, of which the others are not known.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def checked_table(
     _check_frame(estimator, X)
     y, gaps = split_gaps(y)
     if reset:
-        estimator._encoder = encoder_for(estimator, X)
+        estimator._encoder = encoder_for(estimator, X, streamed)
     encoder: TableEncoder | None = estimator._encoder
     if encoder is None:
         options = {**_NUMBERS, "multi_output": True, "y_numeric": numeric}
@@ -96,14 +104,15 @@ def _check_columns(estimator: Any, X: Any, reset: bool) -> None:
     validate_data(estimator, X, reset=reset, skip_check_array=True)
 
 
-def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
+def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncoder | None:
     """What encodes a table, not yet fitted; None where its columns go as they come."""
     encoding, declared = given.input_encoding, given.categorical_features
     by_dtype = isinstance(declared, str | None)
     if encoding == "auto":
-        if by_dtype and _plain_numbers(X):
+        if by_dtype and (sparse.issparse(X) or (streamed and _plain_numbers(X))):
             return None
-        encoding = "scale"
+        # The first of many calls may have too few rows for the knots of a spline.
+        encoding = "scale" if streamed else given._auto_encoding(num_samples(X), _n_columns(X))
     if encoding is None:
         if not by_dtype:
             raise ValueError(
@@ -121,6 +130,11 @@ def encoder_for(given: Parameters, X: Any) -> TableEncoder | None:
     encoder = TableEncoder(encoding, categorical_features=declared, sparse_output=False)
     encoder._within = type(given).__name__
     return encoder
+
+
+def _n_columns(X: Any) -> int:
+    shape = getattr(X, "shape", None) or np.shape(X)
+    return shape[1] if len(shape) > 1 else 1
 
 
 def _plain_numbers(X: Any) -> bool:

@@ -110,3 +110,8 @@ class Parameters:
     @abstractmethod
     def _auto_batch_size(n_rows: int) -> int:
         """What ``batch_size="auto"`` stands for."""
+
+    @staticmethod
+    @abstractmethod
+    def _auto_encoding(n_rows: int, n_columns: int) -> str:
+        """What ``input_encoding="auto"`` stands for."""

@@ -47,7 +47,7 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         "bayes_by_backprop" learn a distribution of each weight. None is no noise, uncertainty then
         needs ``n_members > 1``. An object carries parameters of its own, which appear in
         `get_params` as ``dropout__...``.
-    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.2
+    dropout_rate : float or array-like of shape (n_layers - 2,), default=0.1
         Probability of dropping a hidden unit, in [0, 1): one for all hidden layers or one each.
         For "gaussian" the variance of the noise is ``rate / (1 - rate)``. For "concrete" and
         the variational families it is where learning starts; "bayes_by_backprop" does not use it.
@@ -73,8 +73,10 @@ class DropoutMLPRegressor(RegressorMixin, DropoutMLP):
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
         median, divided by the interquartile range and clipped smoothly, missing values and
         categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
-        of numbers. "auto" takes numbers without gaps as they come and everything else as "scale"
-        does. None takes all columns as they come. See `skdropout.preprocessing.TableEncoder`.
+        of numbers. "auto" is "piecewise", unless there are more than 200 columns, and else
+        "scale"; columns of a sparse matrix, and numbers without gaps that `partial_fit` is given
+        first, go as they come. None takes all columns as they come. See
+        `skdropout.preprocessing.TableEncoder`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
         Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
@@ -103,7 +105,7 @@ default="from_dtype"
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
-    max_iter : int, default=400
+    max_iter : int, default=200
         Largest number of epochs.
     shuffle : bool, default=True
         Order the rows anew in each epoch.
@@ -138,11 +140,11 @@ default="from_dtype"
         Share of the rows that `early_stopping` holds out with ``cv=None``.
     beta_1 : float, default=0.9
         Decay of Adam's mean of gradients, in [0, 1).
-    beta_2 : float, default=0.999
+    beta_2 : float, default=0.95
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=20
+    n_iter_no_change : int or inf, default=10
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Multiply every standard deviation by one factor for each output, with which 90 %
@@ -294,13 +296,13 @@ default="from_dtype"
 
     hidden_layer_sizes: Any = (64, 64)
     _: KW_ONLY
-    dropout_rate: Any = 0.2
+    dropout_rate: Any = 0.1
     alpha: float = 0.02
+    beta_2: float = 0.95
     learning_rate: str = "cooldown"
     learning_rate_init: float = 0.003
     loss: str = "squared_error"
-    max_iter: int = 400
-    n_iter_no_change: float = 20
+    max_iter: int = 200
     noise: str = "homoscedastic"
     normalize_y: bool = True
 
@@ -322,6 +324,11 @@ default="from_dtype"
     def _auto_batch_size(n_rows: int) -> int:
         # Twenty steps an epoch, in batches of 16 to 200 rows.
         return min(max(n_rows // 20, 16), 200, n_rows)
+
+    @staticmethod
+    def _auto_encoding(n_rows: int, n_columns: int) -> str:
+        # Of so many columns the knots take too long.
+        return "piecewise" if n_columns <= 200 else "scale"
 
     # ---- fit -----------------------------------------------------------------------------
 
