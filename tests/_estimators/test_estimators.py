@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import Gaussian
 from tests.randomness import Z, standard_errors_apart
-from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, quick, target
+from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, ONE_NETWORK, quick, target
 
 EXPECTED_FAILURES = {
     f"check_sample_weight_equivalence_on_{kind}_data": (
@@ -38,19 +38,22 @@ OTHERS = [
     {"input_encoding": "piecewise"},
 ]
 # Trained far enough for the scores that the checks ask for, and not so far that probabilities are
-# zero in float32. Calibration trains five networks more, and sees neither family nor normalization:
-# the default family has it.
-SHORT = {
-    DropoutMLPClassifier: {"calibrate": False, "learning_rate_init": 0.005, "max_iter": 30},
-    DropoutMLPRegressor: {"calibrate": False, "learning_rate_init": 0.02, "max_iter": 30},
+# zero in float32.
+STEPS = {
+    DropoutMLPClassifier: {"learning_rate_init": 0.005, "max_iter": 30},
+    DropoutMLPRegressor: {"learning_rate_init": 0.02, "max_iter": 30},
 }
+# Folds and calibration see neither family nor normalization: the default family has them.
+SHORT = {estimator_class: {**ONE_NETWORK, **steps} for estimator_class, steps in STEPS.items()}
 
 
 @parametrize_with_checks(
     [
-        DropoutMLPClassifier(),
-        # As many epochs as suffice.
-        DropoutMLPRegressor(max_iter=100),
+        *(
+            estimator_class(**steps, **how)
+            for estimator_class, steps in STEPS.items()
+            for how in ({}, {"cv": 3, "store_oof": True, "n_members": 2})
+        ),
         *(
             estimator_class(dropout=dropout, normalization=normalization, **SHORT[estimator_class])
             for estimator_class, (dropout, normalization) in itertools.product(ESTIMATORS, NETWORKS)

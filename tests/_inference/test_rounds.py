@@ -11,12 +11,16 @@ from tests.reference import ESTIMATORS, quick, target
 ROUNDS = [100, 200, 400, 800, 1600]
 
 
-@pytest.fixture(params=ESTIMATORS, scope="module")
+FITS = [(DropoutMLPClassifier, None), (DropoutMLPClassifier, 5), (DropoutMLPRegressor, None)]
+
+
+@pytest.fixture(params=FITS, scope="module", ids=["classifier", "members", "regressor"])
 def fitted(request, two_classes):
-    """A model with rows that need few and rows that need many draws."""
-    X, y = two_classes
-    model = quick(request.param, hidden_layer_sizes=(20,), dropout_rate=0.6, n_draws="auto")
-    model.fit(X, target(request.param, y))
+    """A model with rows that need few and rows that need many draws, of all members together."""
+    (X, y), (estimator_class, cv) = two_classes, request.param
+    options = {"dropout_rate": 0.6, "n_draws": "auto", "cv": cv}
+    model = quick(estimator_class, hidden_layer_sizes=(20,), **options)
+    model.fit(X, target(estimator_class, y))
     rng = np.random.default_rng(0)
     return model, rng.standard_normal((60, 5)) * rng.choice([0.3, 3.0, 30.0], size=(60, 1))
 

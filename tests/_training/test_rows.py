@@ -159,3 +159,40 @@ def test_rows_with_gaps_in_their_targets_are_the_same_rows():
         assert not Rows(x, other).same_as(rows)
     assert not Rows(x, y.nan_to_num(0.0)).has_gaps
     assert not Rows(x, torch.tensor([1, 0, 1])).has_gaps
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_members_have_rows_of_their_own(shuffled):
+    """One has fewer than the others, and sees two of them twice in an epoch."""
+    numbers = [torch.tensor(own) for own in ([0, 2, 4, 6, 8], [1, 3, 5], [5, 6, 7, 8, 9])]
+    rows = _rows().of_members(numbers)
+    assert len(rows) == 5
+    order = NoiseSource([0, 1, 2], CPU) if shuffled else None
+    for _ in range(2):
+        x, y, weight = (torch.cat(parts, 1) for parts in zip(*_blocks(rows, 2, order), strict=True))
+        seen = [own.sort().values.tolist() for own in x[..., 0]]
+        assert seen == [[0, 2, 4, 6, 8], [1, 1, 3, 3, 5], [5, 6, 7, 8, 9]]
+        assert torch.equal(y, 10 * x[..., 0])
+        assert torch.equal(weight, 100 * x[..., 0])
+    if not shuffled:
+        assert torch.equal(x[1, :, 0], torch.tensor([1.0, 3, 5, 1, 3]))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_members_with_the_same_rows_get_copies(shuffled):
+    """Two networks of one fold: what was taken once is theirs both, if they have one order."""
+    numbers = [torch.tensor(own) for own in ([0, 1, 2, 5], [0, 1, 2, 5], [0, 3, 4, 5])]
+    rows = _rows().of_members(numbers)
+    blocks = Blocks(rows, 4, NoiseSource([0, 0, 1], CPU) if shuffled else None)
+    for index in blocks:
+        assert len(blocks.kinds[0]) == 2
+        assert torch.equal(blocks.take(rows.x, index), rows.x[index])
+    apart = Blocks(rows, 4, NoiseSource([0, 1, 2], CPU))
+    for index in apart:
+        assert torch.equal(apart.take(rows.x, index), rows.x[index])
+
+
+def test_fewer_members_keep_the_rows_that_are_theirs():
+    rows = _rows().of_members([torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([4, 5])])
+    (index,) = Blocks(rows.select(torch.tensor([0, 2])), 2, None)
+    assert index.tolist() == [[0, 1], [4, 5]]
