@@ -28,7 +28,7 @@ DIFFERENT_DEFAULTS = {
     "n_iter_no_change",
 }
 # Parameters that do something else in each.
-DIFFERENT_WORDS = {"batch_size", "calibrate"}
+DIFFERENT_WORDS = {"batch_size", "calibrate", "store_oof"}
 
 
 def described_parameters(estimator):
