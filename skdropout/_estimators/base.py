@@ -158,7 +158,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
                 check_statistics(self, rows, net.module_.architecture.normalization)
             else:
                 likelihood = described.target.likelihood(self.n_members)
-                net = make_job(self, likelihood, rows, None, new_seed(self.random_state)).net()
+                seed, sources = new_seed(self.random_state), described.sources
+                net = make_job(self, likelihood, rows, None, seed, sources=sources).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0

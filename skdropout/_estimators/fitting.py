@@ -52,6 +52,13 @@ class Described:
     weight: float
     parts: dict[tuple[int, float], tuple[Rows, Rows]] = field(default_factory=dict, repr=False)
 
+    @property
+    def sources(self) -> tuple[int, ...] | None:
+        """The column that each number of an encoded row comes from; None where each is its own."""
+        encoder = self.inputs["_encoder"]
+        columns = [] if encoder is None else encoder.column_of_feature_.tolist()
+        return None if len(set(columns)) == len(columns) else tuple(columns)
+
     def attributes(self) -> dict[str, Any]:
         """What an estimator that takes the data has: inputs, target and what follows from it."""
         return self.inputs | {"_target": self.target} | self.target.attributes()
@@ -187,7 +194,6 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
         For a parameter out of range.
     """
     validate_parameters(estimator)
-    _check_input_dropout(estimator, described)
     seed, rows, target = new_seed(estimator.random_state), described.rows, described.target
     if validation is None and estimator.early_stopping:
         share = estimator.validation_fraction
@@ -196,18 +202,9 @@ def prepare(estimator: DropoutMLP, described: Described, validation: Rows | None
             described.parts[seed, share] = _split(rows, target, share, seed, name)
         rows, validation = described.parts[seed, share]
     likelihood = target.likelihood(estimator.n_members)
-    job = make_job(estimator, likelihood, rows, validation, seed)
+    sources = described.sources
+    job = make_job(estimator, likelihood, rows, validation, seed, sources=sources)
     return Fitting(described, job, _fold_jobs(estimator, target, job), len(rows))
-
-
-def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
-    if estimator.input_dropout_rate and described.inputs["_encoder"] is not None:
-        raise ValueError(
-            f"{type(estimator).__name__}: input_dropout_rate={estimator.input_dropout_rate} needs "
-            "columns that go as they come (numbers without gaps, or input_encoding=None): an "
-            "encoded column has several inputs, which would be dropped one by one; use "
-            "input_dropout_rate=0"
-        )
 
 
 def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Job, np.ndarray]]:
@@ -219,7 +216,8 @@ def _fold_jobs(estimator: DropoutMLP, target: Target, job: Job) -> list[tuple[Jo
     for part in folds(len(rows), rng, target.strata(rows.y.numpy())):
         training = rows.part(torch.from_numpy(np.delete(np.arange(len(rows)), part)))
         likelihood = target.likelihood(estimator.n_members)
-        quiet = make_job(estimator, likelihood, training, None, new_seed(rng), quiet=True)
+        sources = job.architecture.sources
+        quiet = make_job(estimator, likelihood, training, None, new_seed(rng), True, sources)
         jobs.append((quiet, part))
     return jobs
 

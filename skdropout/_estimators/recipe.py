@@ -33,6 +33,7 @@ def make_job(
     validation: Rows | None,
     seed: int,
     quiet: bool = False,
+    sources: tuple[int, ...] | None = None,
 ) -> Job:
     """A job over rows.
 
@@ -45,6 +46,8 @@ def make_job(
     seed : int
     quiet : bool, default=False
         Neither warn nor call the user back.
+    sources : tuple of int, optional
+        As of `Architecture`.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def make_job(
     n_weights = given.n_members * sum(a * b for a, b in itertools.pairwise(widths))
     device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
     return Job(
-        architecture=Architecture(widths, given.activation, given.normalization),
+        architecture=Architecture(widths, given.activation, given.normalization, sources),
         members=tuple(Member(int(seed), family(given), member_rates) for seed in seeds),
         likelihood=likelihood,
         plan=Plan(**options),
