@@ -16,8 +16,8 @@ from _common import Page, make_parser, markdown_table
 ENCODINGS = (None, "scale", "piecewise")
 PREDICTED = {None: "1", "scale": "1.0", "piecewise": "1.7, with 256 units 2.2"}
 
-INTRO = """One thread; `cv=None` trains one network. Peaks are the largest resident set of a process of
-its own (`VmHWM`), less what it held when its data were there."""
+INTRO = """One thread; `cv=None` trains one network. Peaks are the largest resident set of a process
+of its own (`VmHWM`), less what it held when its data were there."""
 
 WIDE = """## A million columns
 
