@@ -178,7 +178,8 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             else:
                 likelihood = described.target.likelihood(self.n_members)
                 self._seed, self.n_folds_ = new_seed(self.random_state), 0
-                net = make_job(self, likelihood, rows, None, self._seed).net()
+                sources = described.sources
+                net = make_job(self, likelihood, rows, None, self._seed, sources=sources).net()
             # One pass has no second half to learn in what is held constant in the first.
             net.criterion.release()
             n_before = len(net.history) if net.initialized_ else 0

@@ -54,6 +54,13 @@ class Described:
     given: Given = field(repr=False)
     parts: dict[tuple[int, float], tuple[Rows, Held]] = field(default_factory=dict, repr=False)
 
+    @property
+    def sources(self) -> tuple[int, ...] | None:
+        """The column that each number of an encoded row comes from; None where each is its own."""
+        encoder = self.inputs["_encoder"]
+        columns = [] if encoder is None else encoder.column_of_feature_.tolist()
+        return None if len(set(columns)) == len(columns) else tuple(columns)
+
     def attributes(self) -> dict[str, Any]:
         """What an estimator that takes the data has: inputs, target and what follows from it."""
         return self.inputs | {"_target": self.target} | self.target.attributes()
@@ -235,7 +242,6 @@ def prepare(
         For a parameter out of range.
     """
     validate_parameters(estimator)
-    _check_input_dropout(estimator, described)
     seed = new_seed(estimator.random_state) if seed is None else seed
     everyone = range(estimator.n_members)
     if validation is not None:
@@ -251,6 +257,7 @@ def prepare(
         rows,
         tuple(part.rows for part in watched for _ in everyone) or None,
         seed,
+        sources=described.sources,
     )
     return Fitting(described, job, tuple(held), len(rows), seed)
 
@@ -284,6 +291,7 @@ def _cross_fitting(
         watched if estimator.early_stopping else None,
         seed,
         n_folds=len(parts),
+        sources=described.sources,
     )
     return Fitting(described, job, held, len(own), seed)
 
@@ -309,16 +317,6 @@ def _one_part(estimator: DropoutMLP, described: Described, seed: int) -> tuple[R
     train, held = described.parts[seed, share]
     # Candidates of a search may differ in the number of networks.
     return train, [held._replace(members=range(estimator.n_members))]
-
-
-def _check_input_dropout(estimator: DropoutMLP, described: Described) -> None:
-    if estimator.input_dropout_rate and described.inputs["_encoder"] is not None:
-        raise ValueError(
-            f"{type(estimator).__name__}: input_dropout_rate={estimator.input_dropout_rate} needs "
-            "columns that go as they come (numbers without gaps, or input_encoding=None): an "
-            "encoded column has several inputs, which would be dropped one by one; use "
-            "input_dropout_rate=0"
-        )
 
 
 def _to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:

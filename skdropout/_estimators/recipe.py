@@ -33,6 +33,7 @@ def make_job(
     validation: tuple[Rows, ...] | None,
     seed: int,
     n_folds: int = 1,
+    sources: tuple[int, ...] | None = None,
 ) -> Job:
     """A job over rows.
 
@@ -47,6 +48,8 @@ def make_job(
     seed : int
     n_folds : int, default=1
         Each with `n_members` networks.
+    sources : tuple of int, optional
+        As of `Architecture`.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def make_job(
     n_weights = n_networks * sum(a * b for a, b in itertools.pairwise(widths))
     device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
     return Job(
-        architecture=Architecture(widths, given.activation, given.normalization),
+        architecture=Architecture(widths, given.activation, given.normalization, sources),
         members=tuple(Member(int(seed), family(given), member_rates) for seed in seeds),
         likelihood=likelihood,
         plan=Plan(**options),

@@ -22,11 +22,15 @@ class Architecture:
         A key of `ACTIVATIONS`.
     normalization : str or None
         A key of `NORMALIZATIONS`.
+    sources : tuple of int, one per input, or None
+        Inputs of one source, such as a column that was encoded, are dropped together. None: each
+        is its own.
     """
 
     widths: tuple[int, ...]
     activation: str
     normalization: str | None
+    sources: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class Stack(nn.Module):
                 strict=True,
             )
         )
+        if architecture.sources is not None:
+            self.linears[0].share_gains(architecture.sources)
         normalization = architecture.normalization
         hidden = architecture.widths[1:-1] if normalization else ()
         self.norms = nn.ModuleList(  # type: ignore[assignment]

@@ -17,6 +17,10 @@ from .arrays import as_array, as_tensor
 _WIDE = 2**13
 
 
+# Times as many entries as there are that rows of equal length may have.
+_FILLED = 1.25
+
+
 class Compressed:
     """Rows of which only the entries are held, as in a matrix in CSR format.
 
@@ -28,14 +32,24 @@ class Compressed:
     starts : Tensor of int64 of shape (rows + 1,)
         Where the entries of each row begin, and where those of the last end.
     columns : Tensor of int32 of shape (entries,)
-        In a row each at most once.
+        In a row each once, or again with the same value.
     values : Tensor of shape (entries,)
     n_columns : int
+    each : int or None
+        Entries of each row where all have as many, which is several times faster; rows are filled
+        up with their last entry for it where few are missing.
     """
 
-    def __init__(self, starts: Tensor, columns: Tensor, values: Tensor, n_columns: int) -> None:
+    def __init__(
+        self,
+        starts: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        n_columns: int,
+        each: int | None = None,
+    ) -> None:
         self.starts, self.columns, self.values = starts, columns, values
-        self.n_columns = n_columns
+        self.n_columns, self.each = n_columns, each
 
     @classmethod
     def of_matrix(cls, matrix: Any) -> Compressed:
@@ -46,12 +60,26 @@ class Compressed:
             matrix.sum_duplicates()
         parts = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
         starts, columns, values = map(as_tensor, parts)
-        return cls(starts, columns, values, matrix.shape[1])
+        counts = starts.diff()
+        most = int(counts.max()) if len(counts) else 0
+        if most * len(counts) > _FILLED * len(columns):
+            return cls(starts, columns, values, matrix.shape[1])
+        if most * len(counts) > len(columns):
+            place = torch.arange(most).minimum(counts.unsqueeze(1) - 1) + starts[:-1].unsqueeze(1)
+            # A row without an entry gets a zero.
+            values = values[place.clamp_min(0)] * (counts > 0).unsqueeze(1)
+            columns = columns[place.clamp_min(0)].flatten()
+            starts, values = torch.arange(len(starts)) * most, values.flatten()
+        return cls(starts, columns, values, matrix.shape[1], most)
 
     def matrix(self) -> Any:
         """As a matrix of scipy in CSR format."""
-        parts = (as_array(self.values), as_array(self.columns), as_array(self.starts))
-        return sparse.csr_matrix(parts, shape=self.shape)
+        own = torch.ones(len(self.columns) + 1, dtype=torch.bool, device=self.device)
+        own[1:-1] = self.columns.diff() != 0
+        own[self.starts] = True
+        starts = torch.nn.functional.pad(own[:-1].cumsum(0), (1, 0))[self.starts]
+        parts = self.values[own[:-1]], self.columns[own[:-1]], starts
+        return sparse.csr_matrix(tuple(map(as_array, parts)), shape=self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,7 +105,7 @@ class Compressed:
         starts, columns = self.starts, self.columns
         if not isinstance(target, torch.dtype):
             starts, columns = starts.to(target), columns.to(target)
-        return Compressed(starts, columns, self.values.to(target), self.n_columns)
+        return self._with(starts, columns, self.values.to(target))
 
     def __getitem__(self, rows: slice | Tensor) -> Compressed:
         """Some rows, still compressed.
@@ -90,9 +118,11 @@ class Compressed:
             start, stop, _ = rows.indices(len(self))
             starts = self.starts[start : max(start, stop) + 1]
             own = slice(int(starts[0]), int(starts[-1]))
-            return Compressed(
-                starts - own.start, self.columns[own], self.values[own], self.n_columns
-            )
+            return self._with(starts - own.start, self.columns[own], self.values[own])
+        if self.each:
+            starts = torch.arange(len(rows) + 1, device=self.device) * self.each
+            parts = self._by_row(self.each)
+            return self._with(starts, *(part.index_select(0, rows).view(-1) for part in parts))
         first = self.starts.index_select(0, rows)
         counts = self.starts.index_select(0, rows + 1) - first
         starts = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
@@ -100,7 +130,13 @@ class Compressed:
         place = torch.arange(len(owner), device=self.device)
         place += (first - starts[:-1]).index_select(0, owner)
         columns, values = (part.index_select(0, place) for part in (self.columns, self.values))
-        return Compressed(starts, columns, values, self.n_columns)
+        return self._with(starts, columns, values)
+
+    def _with(self, starts: Tensor, columns: Tensor, values: Tensor) -> Compressed:
+        return Compressed(starts, columns, values, self.n_columns, self.each)
+
+    def _by_row(self, each: int) -> tuple[Tensor, Tensor]:
+        return self.columns.view(-1, each), self.values.view(-1, each)
 
     def index_select(self, dim: int, index: Tensor) -> Compressed:
         """Some rows, as from a tensor."""
@@ -120,7 +156,8 @@ class Compressed:
     def narrowed(self) -> tuple[Tensor, Compressed]:
         """The columns that have an entry, int64 and in order, and the rows without the others."""
         columns, place = torch.unique(self.columns, return_inverse=True)
-        return columns.long(), Compressed(self.starts, place, self.values, len(columns))
+        few = Compressed(self.starts, place, self.values, len(columns), self.each)
+        return columns.long(), few
 
     def to_dense(self, out: Tensor | None = None) -> Tensor:
         """All rows, with their zeros.
@@ -130,8 +167,11 @@ class Compressed:
         out : Tensor of the rows' shape, optional
             Memory for it.
         """
-        place = torch.repeat_interleave(self.starts.diff()).mul_(self.n_columns).add_(self.columns)
         dense = self.values.new_zeros(self.shape) if out is None else out.zero_()
+        if self.each:
+            columns, values = self._by_row(self.each)
+            return dense.scatter_(1, columns.long(), values)
+        place = torch.repeat_interleave(self.starts.diff()).mul_(self.n_columns).add_(self.columns)
         dense.view(-1).scatter_(0, place, self.values)
         return dense
 
@@ -177,7 +217,9 @@ def joined(parts: Sequence[Any]) -> Any:
     columns, values = (
         torch.cat([getattr(p, name) for p in parts]) for name in ("columns", "values")
     )
-    return Compressed(torch.cat(starts), columns, values, parts[0].n_columns)
+    each = {part.each for part in parts}
+    alike = each.pop() if len(each) == 1 else None
+    return Compressed(torch.cat(starts), columns, values, parts[0].n_columns, alike)
 
 
 def rows_within(x: Tensor | Compressed, n_rows: int, n_bytes: int) -> int:

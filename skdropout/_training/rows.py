@@ -216,10 +216,17 @@ class Blocks:
         x : Tensor or Compressed
         index : Tensor
         scratch : Scratch, optional
-            For copies that are needed until the next call only.
+            For what is needed until the next call only: copies, and compressed rows as dense ones.
         """
         few = self.distinct(index)
-        taken = x.index_select(0, few.flatten()).to_dense().view(*few.shape, *x.shape[1:])
+        numbers = few.flatten()
+        if isinstance(x, Compressed):
+            rows = x[numbers]
+            out = None if scratch is None else scratch("dense", rows.values, *rows.shape)
+            taken = rows.to_dense(out)
+        else:
+            taken = x.index_select(0, numbers)
+        taken = taken.view(*few.shape, *x.shape[1:])
         return self.copied(taken, index, scratch)
 
     def distinct(self, index: Tensor) -> Tensor:

@@ -119,6 +119,16 @@ class NoisyLinear(PickledAsArrays, ABC):
         """Whether noise at a rate of zero is exactly none: factors of one, and no KL."""
         return False
 
+    def share_gains(self, sources: Sequence[int]) -> None:
+        """Let inputs of one source be dropped together; called once, before `reset_noise`.
+
+        Parameters
+        ----------
+        sources : sequence of int, one per input
+            Counted from zero.
+        """
+        return
+
     def reset_noise(self) -> None:
         """Start the learned noise; called once, when the initial weights are there."""
         return

@@ -58,7 +58,7 @@ class BernoulliLinear(MultiplicativeLinear):
         some: Tensor | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """`training_gain` of some members only: ``(those members, n_rows, n_in)``.
+        """`training_gain` of some members only: ``(those members, n_rows, n_gains)``.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class BernoulliLinear(MultiplicativeLinear):
         out : Tensor of that shape, optional
             Memory for it.
         """
-        bits = source.bits(n_rows, self.weight.shape[1], some=some)
+        bits = source.bits(n_rows, self.n_gains, some=some)
         given = self.threshold, self.scale
         threshold, scale = given if some is None else (values[some] for values in given)
         members = max(bits.shape[0], threshold.shape[0])
@@ -82,7 +82,7 @@ class BernoulliLinear(MultiplicativeLinear):
         return torch.ge(bits, threshold, out=out).mul_(scale)
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        return drawn_masks(self.rates, n_draws, self.weight.shape[1], rngs)
+        return drawn_masks(self.rates, n_draws, self.n_gains, rngs)
 
     def gain_moments(self) -> GainMoments:
         return bernoulli_moments(self.rates, self.weight)

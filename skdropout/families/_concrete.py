@@ -60,7 +60,7 @@ class ConcreteLinear(MultiplicativeLinear):
 
     def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
         # 16 bits to a number in the open interval (0, 1), and on to a logistic number.
-        bits = source.bits(n_rows, self.weight.shape[1]).to(torch.float32)
+        bits = source.bits(n_rows, self.n_gains).to(torch.float32)
         logistic = bits.add_(2**15 + 0.5).mul_(2**-16).logit_()
         keep = torch.sigmoid((logistic - self._logit()) / self.temperature)
         gain = keep / (1 - self.rate())
@@ -68,13 +68,13 @@ class ConcreteLinear(MultiplicativeLinear):
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
         rates = self.rate().flatten().tolist()
-        return drawn_masks(rates, n_draws, self.weight.shape[1], rngs)
+        return drawn_masks(rates, n_draws, self.n_gains, rngs)
 
     def gain_moments(self) -> GainMoments:
         return bernoulli_moments(self.learned_rates(), self.weight)
 
     def gain_kl(self) -> Tensor:
-        rate, n_in = self.rate(), self.weight.shape[1]
+        rate = self.rate()
         squares = self.weight.square().sum((1, 2), keepdim=True)
         prior = self.precision * squares / (2 * (1 - rate))
         if self.noise is None:
@@ -82,7 +82,7 @@ class ConcreteLinear(MultiplicativeLinear):
         logit = self._logit()
         # Entropy of a Bernoulli variable from its logit, without a logarithm of zero.
         entropy = nn.functional.softplus(logit) - logit.sigmoid() * logit
-        return (prior - n_in * self.is_learned * entropy).flatten()
+        return (prior - self.n_gains * self.is_learned * entropy).flatten()
 
     def learned_rates(self) -> np.ndarray:
         return self.rate().detach().flatten().double().cpu().numpy()

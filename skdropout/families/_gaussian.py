@@ -25,10 +25,10 @@ class GaussianLinear(MultiplicativeLinear):
         self.register_buffer("scale", member_column(std, self.weight), persistent=False)
 
     def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
-        return source.normal(n_rows, self.weight.shape[1]) * self.scale + 1.0
+        return source.normal(n_rows, self.n_gains) * self.scale + 1.0
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        return drawn_normal_factors(self.scale, n_draws, self.weight.shape[1], rngs)
+        return drawn_normal_factors(self.scale, n_draws, self.n_gains, rngs)
 
     def gain_moments(self) -> GainMoments:
         return normal_moments(self.scale.double().square().view(-1, 1))

@@ -26,15 +26,21 @@ class MultiplicativeLinear(NoisyLinear):
         (`MultiplicativePass`), which is faster than autograd.
     noisy : bool
         Whether any member has a positive rate.
+    sources : ndarray of int of shape (n_in,) or None
+        Inputs of one source share their noise. None: each has its own.
+    n_gains : int
+        Factors that there are: as many as sources, or inputs.
     """
 
     learned: ClassVar[bool] = False
     positive: Tensor
+    sources: np.ndarray | None = None
 
     def __init__(
         self, n_in: int, n_out: int, rates: Sequence[float], families: Sequence[Family]
     ) -> None:
         super().__init__(n_in, n_out, rates, families)
+        self.n_gains = n_in
         # A buffer, so that it is that of some members where they are selected.
         self.register_buffer("positive", torch.as_tensor(rates) > 0, persistent=False)
 
@@ -44,11 +50,11 @@ class MultiplicativeLinear(NoisyLinear):
 
     @abstractmethod
     def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
-        """Noise for every row and input, shape ``(members or 1, n_rows, n_in)``."""
+        """Noise for every row and factor, shape ``(members or 1, n_rows, n_gains)``."""
 
     @abstractmethod
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        """Noise for every draw and input, shape ``(members, n_draws, n_in)``, float32."""
+        """Noise for every draw and factor, shape ``(members, n_draws, n_gains)``, float32."""
 
     # ---- what a family may add ---------------------------------------------------------------
 
@@ -71,7 +77,25 @@ class MultiplicativeLinear(NoisyLinear):
 
     def gain(self, n_rows: int, source: NoiseStreams) -> Tensor | None:
         """The noise of a training pass, None where there is none."""
-        return self.training_gain(n_rows, source) if self.noisy else None
+        if not self.noisy:
+            return None
+        gain = self.training_gain(n_rows, source)
+        places = self._places(gain.shape[-1])
+        return gain if places is None else gain.index_select(-1, places.to(gain.device))
+
+    def share_gains(self, sources: Sequence[int]) -> None:
+        self.sources = np.asarray(sources)
+        self.n_gains = int(self.sources.max()) + 1
+
+    def _places(self, n_made: int) -> Tensor | None:
+        """Which of the factors made each input is multiplied by; None for its own."""
+        if self.sources is None:
+            return None
+        if n_made == self.n_gains:
+            return torch.from_numpy(self.sources)
+        # A family that makes one for each input: the first one's is that of all.
+        _, first = np.unique(self.sources, return_index=True)
+        return torch.from_numpy(first[self.sources])
 
     def forward(self, x: Tensor, source: NoiseStreams) -> Tensor:
         gain = self.gain(x.shape[1], source)
@@ -80,7 +104,9 @@ class MultiplicativeLinear(NoisyLinear):
     def draw(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> PlainLinear:
         if not self.noisy:
             return self.plain()
-        gain = torch.from_numpy(self.drawn_gain(n_draws, rngs)).to(self.weight.device)
+        gain = torch.from_numpy(self.drawn_gain(n_draws, rngs))
+        places = self._places(gain.shape[-1])
+        gain = (gain if places is None else gain.index_select(-1, places)).to(self.weight.device)
         return PlainLinear(self.weight.detach().unsqueeze(1), self.bias.detach(), gain)
 
     def kl(self, source: NoiseStreams | None = None) -> Tensor:
@@ -88,6 +114,12 @@ class MultiplicativeLinear(NoisyLinear):
         return self.weight.new_zeros(self.weight.shape[0]) if kl is None else kl
 
     def moments(self) -> LinearMoments:
+        if self.noisy and self.sources is not None:
+            raise NotImplementedError(
+                "inference='moments' needs independent noise on each input of the network, and an "
+                "encoded column that is dropped drops several together; allowed are "
+                "inference='draws' and input_dropout_rate=0"
+            )
         gain = self.gain_moments() if self.noisy else None
         return LinearMoments.of_plain(self.plain(), gain=gain)
 

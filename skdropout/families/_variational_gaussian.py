@@ -34,7 +34,7 @@ class VariationalGaussianLinear(MultiplicativeLinear):
 
     Attributes
     ----------
-    noise : Parameter of shape (members, 1, n_in) or None
+    noise : Parameter of shape (members, 1, n_gains) or None
         The logit of ``alpha`` as a share of the largest, divided by the speed. None where no
         member has noise.
     """
@@ -65,27 +65,32 @@ class VariationalGaussianLinear(MultiplicativeLinear):
         if not self.noisy:
             self.noise = None
 
+    def reset_noise(self) -> None:
+        if self.noise is not None:
+            # All start alike; inputs that share their noise have one of them.
+            self.noise = nn.Parameter(self.noise.detach()[..., : self.n_gains].clone())
+
     def log_alpha(self) -> Tensor:
         """Logarithm of the noise's variance on each input; means nothing at a rate of zero."""
         assert self.noise is not None, "asked for only where noise is learned"
         return self.most.log() + nn.functional.logsigmoid(self.noise * self.speed)
 
     def alpha(self) -> Tensor:
-        """Variance of the noise on each input: ``(members, 1, n_in)``."""
+        """Variance of the noise on each input: ``(members, 1, n_gains)``."""
         if self.noise is None:
-            return self.is_learned.expand(-1, 1, self.weight.shape[1])
+            return self.is_learned.expand(-1, 1, self.n_gains)
         return self.log_alpha().exp() * self.is_learned
 
     def std(self) -> Tensor:
-        """Standard deviation of the noise on each input: ``(members, 1, n_in)``."""
+        """Standard deviation of the noise on each input: ``(members, 1, n_gains)``."""
         # The root of an alpha of zero would have no gradient.
         return (0.5 * self.log_alpha()).exp() * self.is_learned
 
     def training_gain(self, n_rows: int, source: NoiseStreams) -> Tensor:
-        return source.normal(n_rows, self.weight.shape[1]) * self.std() + 1.0
+        return source.normal(n_rows, self.n_gains) * self.std() + 1.0
 
     def drawn_gain(self, n_draws: int, rngs: Sequence[np.random.Generator]) -> np.ndarray:
-        return drawn_normal_factors(self.std(), n_draws, self.weight.shape[1], rngs)
+        return drawn_normal_factors(self.std(), n_draws, self.n_gains, rngs)
 
     def gain_moments(self) -> GainMoments:
         return normal_moments(self.alpha().detach().double().squeeze(1))
@@ -100,8 +105,10 @@ class VariationalGaussianLinear(MultiplicativeLinear):
         alpha = self.alpha().detach().double()
         return (alpha / (1 + alpha)).mean((1, 2)).cpu().numpy()
 
-    def own_reverse_pass(self, rectified: bool) -> type[ReversePass]:
-        return LearnedFactorPass if self.noisy else MultiplicativePass
+    def own_reverse_pass(self, rectified: bool) -> type[ReversePass] | None:
+        if not self.noisy:
+            return MultiplicativePass
+        return LearnedFactorPass if self.sources is None else None
 
 
 class LearnedFactorPass(ReversePass):

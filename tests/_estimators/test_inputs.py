@@ -276,12 +276,6 @@ def test_categories_that_nothing_would_encode_are_refused(two_classes):
         model.fit(*two_classes)
 
 
-def test_input_dropout_of_encoded_columns_is_refused(passengers):
-    X, y = passengers
-    with pytest.raises(ValueError, match=r"input_dropout_rate=0\.1 needs"):
-        quick(DropoutMLPClassifier, input_dropout_rate=0.1).fit(X, y)
-
-
 def test_counts_of_a_table():
     X = pd.DataFrame({"kind": ["a", "b"] * 40, "size": np.arange(80.0)})
     y = np.where(X.kind == "a", 1.0, 5.0)

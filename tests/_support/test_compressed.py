@@ -15,12 +15,21 @@ from skdropout._support.compressed import (
 )
 
 
-@pytest.fixture
-def matrix():
-    # Rows and columns without an entry, and a row that is full.
-    matrix = sparse.random(30, 12, 0.2, format="lil", random_state=0)
-    matrix[4], matrix[7], matrix[:, 3], matrix[29] = 0, 1.5, 0, 0
-    return matrix.tocsr()
+@pytest.fixture(params=["any lengths", "nearly equal lengths"])
+def matrix(request):
+    matrix = sparse.lil_matrix((30, 12))
+    rng = np.random.default_rng(0)
+    equal = request.param == "nearly equal lengths"
+    for row in range(30):
+        length = 4 - (row % 5 == 0) if equal else rng.integers(0, 6)
+        matrix[row, rng.choice(11, length, replace=False)] = rng.uniform(-1, 1, length)
+    # A row and a column without an entry, and the largest one.
+    matrix[4], matrix[:, 3], matrix[7, 0] = 0, 0, 1.5
+    if not equal:
+        matrix[7] = 1.5
+    matrix = matrix.tocsr()
+    assert (rows_of(matrix).each is not None) == equal
+    return matrix
 
 
 def test_dense_rows_are_those_of_the_matrix(matrix):
