@@ -93,7 +93,7 @@ def judged_out_of_fold(
     ValueError
         If there is nobody who has not seen a row.
     """
-    fitted = estimator if hasattr(_inside(estimator), "_out_of_fold") else None
+    fitted = estimator if hasattr(_inside(estimator), "net_") else None
     if fitted is None:
         fitted = clone(estimator).fit(X, y, **fit_params)
     elif fit_params:

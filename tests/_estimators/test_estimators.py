@@ -50,9 +50,9 @@ SHORT = {estimator_class: {**ONE_NETWORK, **steps} for estimator_class, steps in
 @parametrize_with_checks(
     [
         *(
-            estimator_class(**steps, **how)
+            estimator_class(**{**steps, **how})
             for estimator_class, steps in STEPS.items()
-            for how in ({}, {"cv": 3, "store_oof": True, "n_members": 2})
+            for how in ({}, {"cv": 2, "store_oof": True, "learning_rate_init": 0.02})
         ),
         *(
             estimator_class(dropout=dropout, normalization=normalization, **SHORT[estimator_class])

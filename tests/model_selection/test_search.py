@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import sklearn
 from scipy.stats import loguniform
+from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import make_classification
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -36,11 +37,12 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators import fitting
 from skdropout._training.jobs import TrainedStack
 from skdropout._training.net import DropoutNet
+from skdropout._training.run import TrainingRun
 from skdropout.decision import TunedReferralClassifierCV
 from skdropout.displays import DropoutRateDisplay
 from skdropout.families import BayesByBackprop, Bernoulli, BernoulliLinear
 from skdropout.model_selection import BatchedGridSearchCV, BatchedRandomizedSearchCV
-from tests.reference import ONE_NETWORK, quick
+from tests.reference import CROSS_FITTED, ONE_NETWORK, fitting_of, quick, target
 
 RATES = [0.1, 0.3, 0.5]
 TIMES = {"mean_fit_time", "std_fit_time", "mean_score_time", "std_score_time"}
@@ -692,6 +694,66 @@ def test_regressors_that_calibrate(real_target, noise, counted):
     searched = counted[: counted.index(1)]
     # Two rates and three folds, one stack; they are calibrated on the part that stops them.
     assert searched == [6]
+
+
+# ---- cross-fitted members ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator_class", [DropoutMLPClassifier, DropoutMLPRegressor])
+def test_candidates_are_judged_by_one_network_and_the_best_has_folds(
+    two_classes, estimator_class, counted
+):
+    X, y = two_classes[0], target(estimator_class, two_classes[1])
+    model = quick(estimator_class, **CROSS_FITTED, tol=0.01, learning_rate_init=0.03)
+    model.set_params(max_iter=60, validation_fraction=0.2, store_oof=True)
+    grid, options = {"dropout_rate": [0.05, 0.4]}, {"cv": 3, "scoring": _log_prob}
+    ours = BatchedGridSearchCV(model, grid, **options).fit(X, y)
+    # Two rates and three folds of the search; the refit has a network for each fold of its own.
+    assert counted == [6, 5]
+    one = clone(model).set_params(cv=None)
+    theirs = GridSearchCV(one, grid, **options).fit(X, y)
+    np.testing.assert_allclose(
+        ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], **TOLERANCE
+    )
+    assert ours.best_params_ == theirs.best_params_
+    best = ours.best_estimator_
+    assert best.n_folds_ == 5
+    assert best.cv == 5
+    refitted = clone(best).fit(X, y)
+    for found, expected in zip(
+        best.predict_uncertainty(X), refitted.predict_uncertainty(X), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert best.calibration_ == refitted.calibration_
+
+
+def _scale(estimator, X, y):
+    return {
+        "scale": float(estimator.calibration_["scale"]),
+        "log_prob": estimator.log_prob(X, y).mean(),
+    }
+
+
+def test_a_member_of_a_candidate_that_diverges_is_left_out(real_target, monkeypatch):
+    X, y = real_target
+    model = quick(DropoutMLPRegressor, n_members=3, early_stopping=True, validation_fraction=0.2)
+    model.set_params(calibrate=True)
+    bad = fitting_of(model, X, y).job.members[1].seed
+    train = TrainingRun.train_epoch
+
+    def diverging(run):
+        losses = train(run)
+        members = run.moving.stack.members
+        return [np.nan if m.seed == bad else v for m, v in zip(members, losses, strict=True)]
+
+    monkeypatch.setattr(TrainingRun, "train_epoch", diverging)
+
+    def n_left(estimator, X, y):
+        return {"left": len(estimator.predict_members(X)), **_scale(estimator, X, y)}
+
+    with pytest.warns(UserWarning, match="training of 1 of 3 networks diverged"):
+        ours, _ = both(model, {"alpha": [0.1, 1.0]}, X, y, scoring=n_left, refit="left")
+    assert set(ours.cv_results_["mean_test_left"]) == {2}
 
 
 def test_counts(two_classes):

@@ -12,7 +12,7 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.model_selection import BatchedGridSearchCV, _stacks
 from skdropout.model_selection._search import _Batched
 from skdropout.model_selection._stacks import cut, step_bytes
-from tests.reference import fitting_of, quick, target
+from tests.reference import CROSS_FITTED, fitting_of, quick, target
 
 
 def _jobs(X, y, sizes, **parameters):
@@ -119,3 +119,25 @@ def test_rows_travel_only_with_estimators_that_need_them(two_classes, monkeypatc
     rows = X.nbytes // 2
     assert sizes[False] < rows / 4
     assert sizes[True] > rows
+
+
+def test_candidates_that_stop_and_calibrate_in_two_processes(real_target):
+    """Their networks go to another process to be scored, with rows that calibrate them."""
+    X, y = real_target
+    model = quick(DropoutMLPRegressor, **CROSS_FITTED, validation_fraction=0.2, max_iter=12)
+    grid = {"dropout_rate": [0.05, 0.2], "n_members": [1, 2]}
+    here, there = (
+        BatchedGridSearchCV(model, grid, cv=2, scoring=_scale, n_jobs=n_jobs, refit=False)
+        for n_jobs in (None, 2)
+    )
+    here.fit(X, y)
+    there.fit(X, y)
+    for name in ("mean_test_scale", "mean_test_log_prob"):
+        np.testing.assert_allclose(there.cv_results_[name], here.cv_results_[name], rtol=1e-6)
+
+
+def _scale(estimator, X, y):
+    return {
+        "scale": float(estimator.calibration_["scale"]),
+        "log_prob": estimator.log_prob(X, y).mean(),
+    }
