@@ -177,7 +177,7 @@ def test_entries_that_no_network_can_take(words, estimator_class, value, says):
 )
 def test_a_sparse_matrix_is_not_encoded(words, estimator_class, options):
     if not options:
-        options = {"categorical_features": [0]}
+        options = {"input_encoding": "auto", "categorical_features": [0]}
     with pytest.raises(ValueError, match="those of a sparse X go as they come; use input_encoding"):
         quick(estimator_class, **options).fit(*words)
     dense = quick(estimator_class, **options).fit(words[0].toarray(), words[1])
@@ -225,7 +225,7 @@ def test_a_table_that_is_mostly_filled_is_dense():
 def test_scores_of_epochs_over_a_table_with_categories(towns):
     X, y = towns
     callbacks = [EpochScoring("accuracy", on_train=True, lower_is_better=False)]
-    model = quick(DropoutMLPClassifier, callbacks=callbacks).fit(X, y)
+    model = quick(DropoutMLPClassifier, input_encoding="scale", callbacks=callbacks).fit(X, y)
     assert model.net_.history[-1, "accuracy"] == pytest.approx(model.score(X, y), abs=0.02)
 
 

@@ -13,15 +13,15 @@ from torch import nn
 from skdropout import DropoutMLPClassifier
 from skdropout._training.window import Window, window_size
 from skdropout.model_selection import BatchedGridSearchCV
-from tests.reference import ESTIMATORS, fitting_of, target
+from tests.reference import ESTIMATORS, QUICK, fitting_of, target
 
 N_ROWS, N_COLUMNS, UNITS = 160, 16_500, 64
 OPTIONS = {
+    **QUICK,
     "hidden_layer_sizes": (UNITS,),
     "batch_size": 32,
     "max_iter": 3,
-    "calibrate": False,
-    "random_state": 0,
+    "tol": 1e-4,
 }
 # Of a column without an entry in the batch nothing moves then, in a window or not.
 DESCENT = {"solver": "sgd", "momentum": 0, "alpha": 0, "learning_rate_init": 0.05}
@@ -102,7 +102,7 @@ class _Reference(nn.Module):
 def test_adam_lets_columns_without_an_entry_rest(texts, in_float64, by_calls):
     X, y = texts
     options = {**OPTIONS, "dropout": None, "alpha": 0, "shuffle": False, "epsilon": 1e-12}
-    model = DropoutMLPClassifier(**options, learning_rate="constant")
+    model = DropoutMLPClassifier(**options)
     reference = _Reference(fitting_of(model, X, y).job.net().module)
     others = [p for name, p in reference.named_parameters() if not name.startswith("words")]
     settings = {"lr": model.learning_rate_init, "eps": 1e-12}
@@ -156,7 +156,8 @@ def test_a_search_gives_what_each_of_its_networks_gives_alone(texts, in_float64)
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_early_stopping_and_pickles(texts, early_stopping):
     X, y = texts
-    model = DropoutMLPClassifier(**OPTIONS, early_stopping=early_stopping, n_members=2).fit(X, y)
+    options = {**OPTIONS, "early_stopping": early_stopping}
+    model = DropoutMLPClassifier(**options, n_members=2).fit(X, y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     for fitted in (model, again):
