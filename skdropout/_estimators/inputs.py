@@ -133,7 +133,7 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
 
 
 def _n_columns(X: Any) -> int:
-    shape = getattr(X, "shape", None) or np.shape(X)
+    shape = getattr(X, "shape", None) or np.asarray(X, dtype=object).shape
     return shape[1] if len(shape) > 1 else 1
 
 

@@ -93,7 +93,7 @@ default="from_dtype"
         Share of the L1 norm in the penalty, as in `ElasticNet`. 0 is scikit-learn's L2 penalty.
     batch_size : int or "auto", default="auto"
         Rows per step of the optimizer. "auto" is ``n_samples // 20``, but at least 16 and at most
-        200: twenty steps an epoch for tables of some hundred to 4,000 rows.
+        200, or ``n_samples // 100`` if that is more.
     learning_rate : {"constant", "invscaling", "adaptive", "cooldown"}, default="cooldown"
         Schedule of the step size. "cooldown" keeps it until training would stop, or half of
         `max_iter` is over; then it falls on a straight line towards zero, for as many epochs as
@@ -322,8 +322,8 @@ default="from_dtype"
 
     @staticmethod
     def _auto_batch_size(n_rows: int) -> int:
-        # Twenty steps an epoch, in batches of 16 to 200 rows.
-        return min(max(n_rows // 20, 16), 200, n_rows)
+        # Twenty steps an epoch in batches of 16 to 200 rows, then a hundred at most.
+        return min(max(n_rows // 20, 16), max(200, n_rows // 100), n_rows)
 
     @staticmethod
     def _auto_encoding(n_rows: int, n_columns: int) -> str:
