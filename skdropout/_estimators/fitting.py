@@ -277,7 +277,8 @@ def _cross_fitting(
     held = tuple(
         Held(
             range(fold * n_members, (fold + 1) * n_members),
-            rows.part(torch.from_numpy(part.held_out)),
+            # With the weights that they have beside those of other folds.
+            Rows(*rows[torch.from_numpy(part.held_out)]),
             described.given.used[part.held_out],
         )
         for fold, part in enumerate(parts)

@@ -164,6 +164,30 @@ def test_the_scale_makes_intervals_hold_their_share_of_rows_new_to_members(outpu
     np.testing.assert_allclose(held(scale).mean(0), after, atol=0.004)
 
 
+def test_rows_count_for_what_they_weigh_in_whichever_fold_they_are():
+    """Patients of one fold weigh fifty times as much, and their values are much more spread."""
+    X, y = _regression()
+    groups = np.arange(300) // 60
+    weight, y = np.where(groups == 2, 50.0, 1.0), np.where(groups == 2, 5 * y, y)
+    model = quick(DropoutMLPRegressor, **CROSS_FITTED, n_draws=250)
+    report = model.fit(X, y, weight, groups=groups).calibration_
+    inside = np.empty(300)
+    for rows, members in _parts(model, X, y, weight, groups):
+        alone = _only(model, members).set_params(n_draws=50)
+        alone.calibration_ = {"scale": report["scale"]}
+        low, high = alone.predict_interval(X[rows].astype(np.float32), 0.9).T
+        inside[rows] = (y[rows] >= low) & (y[rows] <= high)
+    assert report["coverage_after"][0.9] == pytest.approx(np.average(inside, weights=weight))
+    assert report["coverage_after"][0.9] == pytest.approx(0.9, abs=50 / weight.sum())
+
+
+def _parts(model, *data):
+    """Rows of each fold, and who has not seen them."""
+    X, y, weight, groups = data
+    again = clone(model).set_params(store_oof=True).fit(X, y, weight, groups=groups)
+    return again._out_of_fold.parts
+
+
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_the_scale_multiplies_every_standard_deviation(outputs):
     X, y = _regression()

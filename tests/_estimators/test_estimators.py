@@ -14,7 +14,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.families import Gaussian
 from tests.randomness import Z, standard_errors_apart
-from tests.reference import DROPOUTS, ESTIMATORS, NORMALIZATIONS, ONE_NETWORK, quick, target
+from tests.reference import (
+    CROSS_FITTED,
+    DROPOUTS,
+    ESTIMATORS,
+    NORMALIZATIONS,
+    ONE_NETWORK,
+    quick,
+    target,
+)
 
 EXPECTED_FAILURES = {
     f"check_sample_weight_equivalence_on_{kind}_data": (
@@ -103,21 +111,23 @@ def data(estimator_class, two_classes):
     return _data(estimator_class, two_classes)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize(
+    "options", [*({"normalization": name} for name in NORMALIZATIONS), CROSS_FITTED], ids=str
+)
 @pytest.mark.parametrize("weight", [1, 2, 3.7])
-def test_equal_weights_are_none_bit_for_bit(estimator_class, data, normalization, weight):
+def test_equal_weights_are_none_bit_for_bit(estimator_class, data, options, weight):
     X, y = data
-    model = quick(estimator_class, normalization=normalization, batch_size=32)
+    model = quick(estimator_class, batch_size=32, **options)
     none = _outputs(clone(model).fit(X, y), X)
     ones = _outputs(clone(model).fit(X, y, sample_weight=np.full(len(X), weight)), X)
     np.testing.assert_array_equal(ones, none)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("how", [{}, {"early_stopping": True}, CROSS_FITTED], ids=str)
 @pytest.mark.parametrize("others", ["equal", "different"])
 def test_weight_zero_leaves_a_row_out_bit_for_bit(
-    estimator_class, data, normalization, early_stopping, others
+    estimator_class, data, normalization, how, others
 ):
     X, y = data
     rng = np.random.default_rng(0)
@@ -127,7 +137,7 @@ def test_weight_zero_leaves_a_row_out_bit_for_bit(
         estimator_class,
         normalization=normalization,
         batch_size=32,
-        early_stopping=early_stopping,
+        **how,
     )
     zero = _outputs(clone(model).fit(X, y, sample_weight=np.where(used, weight, 0)), X)
     out = _outputs(clone(model).fit(X[used], y[used], sample_weight=weight[used]), X)
@@ -169,7 +179,7 @@ def fitted(request, estimator_class, data):
         hidden_layer_sizes=request.param,
         dropout_rate=0.3,
         input_dropout_rate=0.1,
-        n_members=2,
+        **{**CROSS_FITTED, "cv": 2},
     )
     return model.fit(*data)
 

@@ -9,7 +9,7 @@ import torch
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._training.run import TrainingRun
-from tests.reference import ESTIMATORS, NETWORKS, NORMALIZATIONS, quick, target
+from tests.reference import CROSS_FITTED, ESTIMATORS, NETWORKS, NORMALIZATIONS, quick, target
 
 
 def _state():
@@ -64,7 +64,8 @@ def _use(model, X, y):
 @pytest.mark.parametrize(("dropout", "normalization"), NETWORKS)
 def test_fit_and_predict_change_nothing(estimator_class, data, dropout, normalization):
     X, y = data
-    model = quick(estimator_class, dropout=dropout, normalization=normalization, n_members=2)
+    folds = {**CROSS_FITTED, "cv": 2, "store_oof": True}
+    model = quick(estimator_class, dropout=dropout, normalization=normalization, **folds)
     with unchanged():
         model.fit(X, y)
     with unchanged():
@@ -146,8 +147,7 @@ def test_modes_of_the_caller_make_no_difference(
         estimator_class,
         dropout=dropout,
         normalization=normalization,
-        n_members=2,
-        early_stopping=True,
+        **{**CROSS_FITTED, "cv": 2, "store_oof": True},
     )
     expected = _use(model.fit(*data), *data)
     with MODES[mode](), unchanged():
@@ -155,7 +155,7 @@ def test_modes_of_the_caller_make_no_difference(
     for ours, theirs in zip(inside, expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     # A model that was fitted inside goes on outside.
-    model.set_params(early_stopping=False).partial_fit(*data)
+    model.partial_fit(*data)
     _use(model, *data)
 
 

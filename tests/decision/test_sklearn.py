@@ -16,7 +16,6 @@ from skdropout.decision import (
     TunedReferralClassifierCV,
     TunedReferralRegressorCV,
 )
-from tests.reference import ONE_NETWORK
 from tests.referral_cases import CANCER, IRIS, linear
 
 NET = skdropout.DropoutMLPClassifier(
@@ -26,7 +25,6 @@ NET = skdropout.DropoutMLPClassifier(
     tol=0.02,
     n_iter_no_change=3,
     random_state=0,
-    **ONE_NETWORK,
 )
 
 # The checks compare predictions with labels, so nothing is referred.
@@ -36,6 +34,7 @@ NOTHING_REFERRED = [
     TunedReferralClassifierCV(LogisticRegression(), min_coverage=1.0),
     TunedReferralClassifierCV(LogisticRegression(), min_coverage=1.0, cv=0.3, random_state=0),
     TunedReferralClassifierCV(LogisticRegression(), refer_cost=1.0),
+    TunedReferralClassifierCV(clone(NET).set_params(store_oof=True), min_coverage=1.0, cv="oof"),
     FixedReferralRegressor(BayesianRidge(), threshold=np.inf),
     TunedReferralRegressorCV(BayesianRidge(), min_coverage=1.0),
 ]
