@@ -20,6 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+# Of the estimators: one network on all rows, until the training loss gains no more. For pages that
+# are about a single network.
+ONE_NETWORK = {"cv": None, "early_stopping": False, "calibrate": False}
+EARLIER_RUNS = "Some results are from earlier runs: the minutes above are of the last run."
+
 PACKAGES = ("skdropout", "torch", "scikit-learn", "skorch", "numpy")
 
 

@@ -20,8 +20,6 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPRegressor
-from skdropout._estimators.fitting import describe, prepare
-from skdropout._training.jobs import train_jobs
 
 LEVELS = (0.5, 0.9, 0.95)
 HOMOSCEDASTIC, HETEROSCEDASTIC = "ours, homoscedastic", "ours, heteroscedastic"
@@ -88,40 +86,6 @@ def fit_and_score(folder: Path, table_name: str, name: str, split: int) -> dict[
         return {**score_ours(model, X_test, y_test), "seconds": seconds}
     mean, std = mean_and_std(name, model, X, y, X_test)
     return {**score_gaussian(mean, std, y_test), "seconds": seconds}
-
-
-def fit_together(models: list[Any], data: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """`fit` of several estimators of one configuration, all of their networks in few stacks.
-
-    Each gets the networks that its own `fit` would train.
-    """
-    fittings = [
-        prepare(model, describe(model, X, y)) for model, (X, y) in zip(models, data, strict=True)
-    ]
-    nets = iter(train_jobs([job for fitting in fittings for job in fitting.jobs]))
-    for model, fitting in zip(models, fittings, strict=True):
-        net, *folds = (next(nets) for _ in fitting.jobs)
-        model._receive(fitting, net, folds)
-
-
-def fit_and_score_together(
-    folder: Path, table_name: str, name: str, n_splits: int
-) -> dict[str, Any]:
-    """Scores of one of our contestants on the first splits, trained as one stack."""
-    table = load_table(folder, table_name)
-    data, tests = [], []
-    for train, test in table.splits[:n_splits]:
-        scaler = StandardScaler().fit(table.X[train])
-        data.append((scaler.transform(table.X[train]), table.y[train].astype(float)))
-        tests.append((scaler.transform(table.X[test]), table.y[test].astype(float)))
-    models = [contestants()[name](split, table.X.shape[1]) for split in range(n_splits)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = time.perf_counter()
-        fit_together(models, data)
-        seconds = time.perf_counter() - start
-    scores = [score_ours(model, *test) for model, test in zip(models, tests, strict=True)]
-    return {"scores": scores, "seconds": seconds}
 
 
 def score_ours(model: DropoutMLPRegressor, X: np.ndarray, y: np.ndarray) -> dict[str, float]:

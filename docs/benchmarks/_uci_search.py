@@ -32,14 +32,13 @@ MEMBERS = (1, 5)
 
 INTRO = """`BatchedGridSearchCV` over {grid} in the training part of each of the first {splits}
 splits: its last fifth is held out, and the candidate with the highest log density there is fitted
-to all of the training part and calibrated, once as one network and once with `n_members=5`. The
-search itself does not calibrate. All splits of a table are the folds of one search, which trains
-them together. Nothing looks at test rows. Positive gains are better; the published figures are
-means over 20 splits.
+to all of the training part with its five folds and calibrated, once with one network for each fold
+and once with `n_members=5`. The search itself judges one network and does not calibrate. All splits
+of a table are the folds of one search, which trains them together. Nothing looks at test rows.
+Positive gains are better; the published figures are means over 20 splits.
 
-Five members cost several times the training of one network; *seconds* is the search, for one split
-its share, and the median of the fits with the networks that calibrate. Chosen, with the number of
-splits:"""
+*seconds* is the search, for one split its share, and the median of the fits. Chosen, with the
+number of splits:"""
 
 
 def search(folder: Path, table_name: str, n_splits: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from _common import Page, make_parser, markdown_table, threads
+from _common import ONE_NETWORK, Page, make_parser, markdown_table, threads
 from _data import load_table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -39,6 +39,7 @@ def learned(X: np.ndarray, y: np.ndarray, seed: int, steps: int) -> DropoutMLPCl
         max_iter=max(1, steps * BATCH // len(X)),
         n_iter_no_change=np.inf,
         random_state=seed,
+        **ONE_NETWORK,
     )
     with warnings.catch_warnings():
         # Without stopping it never converges, and a rate near zero is what is asked for here.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import Page, make_parser, markdown_table, parse, threads
+from _common import EARLIER_RUNS, ONE_NETWORK, Page, make_parser, markdown_table, parse, threads
 from _data import CLASSIFICATION, REGRESSION, load_table, preprocessed, score_rows, summary
 from _data import timed_fit as timed
 from _results import Lines
@@ -17,9 +17,12 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 
-ALL_ROWS: dict[str, Any] = {"cv": None, "early_stopping": False, "calibrate": False}
 FIVE, ONE, MANY = "five, cross-fitted", "one, all rows", "five, all rows"
-ARMS: dict[str, dict[str, Any]] = {FIVE: {}, ONE: ALL_ROWS, MANY: {**ALL_ROWS, "n_members": 5}}
+ARMS: dict[str, dict[str, Any]] = {
+    FIVE: {},
+    ONE: ONE_NETWORK,
+    MANY: {**ONE_NETWORK, "n_members": 5},
+}
 MLP, CATBOOST = "scikit-learn's MLP", "CatBoost"
 OFFICIAL_SEEDS = 3
 
@@ -269,6 +272,8 @@ def main() -> None:
         options.tables, options.folds = ["pima", "yacht"], 2
     page = Page(__file__, "Cross-fitted members", options)
     found = Found(Lines(options.results), options)
+    if found.lines.found:
+        page.add(EARLIER_RUNS)
     folder = options.data
     compute: Callable[..., dict] = lambda *key: fit_and_score(folder, *key)  # noqa: E731
     found.lines.complete(found.keys(), compute, options.jobs)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from _common import (
     BUSY,
+    ONE_NETWORK,
     Page,
     alternate,
     busy_core,
@@ -79,7 +80,12 @@ def fitted(case: Case) -> DropoutMLPClassifier:
     score = X[:, 0] * X[:, 1] + X[:, 2]
     y = np.digitize(score, np.quantile(score, np.linspace(0, 1, case.n_classes + 1)[1:-1]))
     model = DropoutMLPClassifier(
-        case.hidden, dropout_rate=case.rate, n_draws=N_DRAWS, max_iter=5, random_state=0
+        case.hidden,
+        dropout_rate=case.rate,
+        n_draws=N_DRAWS,
+        max_iter=5,
+        random_state=0,
+        **ONE_NETWORK,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

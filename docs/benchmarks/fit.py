@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from _common import (
     BUSY,
+    ONE_NETWORK,
     Page,
     alternate,
     busy_core,
@@ -77,6 +78,7 @@ def fit_estimator(
         max_iter=epochs,
         n_iter_no_change=np.inf,
         random_state=0,
+        **(ONE_NETWORK if estimator is DropoutMLPClassifier else {}),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

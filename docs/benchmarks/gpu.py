@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from _common import Page, alternate, make_parser, markdown_table, median_ratio
+from _common import ONE_NETWORK, Page, alternate, make_parser, markdown_table, median_ratio
 
 from skdropout import DropoutMLPClassifier
 
@@ -77,9 +77,9 @@ def measure(size: Size, n_steps: int, n_rows: int, repeats: int) -> list[str]:
             n_draws=N_DRAWS,
             max_iter=epochs,
             n_iter_no_change=epochs,
-            calibrate=False,
             device=device,
             random_state=0,
+            **ONE_NETWORK,
         )
 
     def fitting(device: str, epochs: int) -> Callable[[], object]:

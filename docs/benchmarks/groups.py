@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import Page, make_parser, markdown_table, threads
+from _common import EARLIER_RUNS, Page, make_parser, markdown_table, threads
 from _results import Lines
 from scipy.stats import beta
 
@@ -171,6 +171,8 @@ def main() -> None:
         options.repeats, options.refits = 3, 1
     page = Page(__file__, "Several rows of one patient", options)
     lines = Lines(options.results)
+    if lines.found:
+        page.add(EARLIER_RUNS)
     repeats, refits = range(options.repeats), range(options.refits)
     intervals = {how: [("intervals", how, seed) for seed in repeats] for how in (WITH, WITHOUT)}
     promises = {

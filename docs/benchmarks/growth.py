@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from _common import Page, make_parser, markdown_table
+from _common import ONE_NETWORK, Page, make_parser, markdown_table
 
 N_FEATURES = 20
 EPOCHS = 2
@@ -49,7 +49,8 @@ def child(stage: str, n_rows: int, dtype: str, repeats: int) -> None:
     y = X[:, 0] > 0
 
     def fit(rows: int) -> DropoutMLPClassifier:
-        model = DropoutMLPClassifier(max_iter=EPOCHS, n_iter_no_change=np.inf, random_state=0)
+        options = {"max_iter": EPOCHS, "n_iter_no_change": np.inf, "random_state": 0}
+        model = DropoutMLPClassifier(**options, **ONE_NETWORK)
         return model.fit(X[:rows], y[:rows])
 
     seconds = []

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import machine, markdown_table, versions
+from _common import ONE_NETWORK, machine, markdown_table, versions
 from _data import load_table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
@@ -218,7 +218,7 @@ def make(method: str, options: argparse.Namespace) -> DropoutMLPClassifier:
         device=options.device,
         random_state=options.seed,
         verbose=options.verbose,
-        **{"batch_size": 200, **others},
+        **{"batch_size": 200, **ONE_NETWORK, **others},
     )
 
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Page, alternate, make_parser, markdown_table, median_ratio, n_cores, threads
+from _common import (
+    ONE_NETWORK,
+    Page,
+    alternate,
+    make_parser,
+    markdown_table,
+    median_ratio,
+    n_cores,
+    threads,
+)
 from _data import CLASSIFICATION, IMAGES, REGRESSION, load_table, preprocessed
 from _reference import FEW, PIECE, compare
 from joblib import Parallel, delayed
@@ -77,7 +86,7 @@ ALL_CORES = (
 
 def estimator(task: str, depth: int, seed: int = 0, **parameters: Any) -> Any:
     kind = DropoutMLPClassifier if task == "classification" else DropoutMLPRegressor
-    return kind((100,) * depth, random_state=seed, calibrate=False, **parameters)
+    return kind((100,) * depth, random_state=seed, **ONE_NETWORK, **parameters)
 
 
 def some(rows: np.ndarray, most: int) -> np.ndarray:
@@ -180,7 +189,7 @@ def limits_section(options: argparse.Namespace) -> list[str]:
 def limit(hidden: tuple, parameters: dict, n_draws: int) -> list[str]:
     X, y = make_friedman1(600, 10, noise=1.0, random_state=0)
     X = (X - 0.5) * 12**0.5
-    model = DropoutMLPRegressor(hidden, random_state=0, calibrate=False, **parameters)
+    model = DropoutMLPRegressor(hidden, random_state=0, **ONE_NETWORK, **parameters)
     with single_thread():
         errors = compare(model.fit(X[:500], y[:500]), X[500:], n_draws)
     return limit_line(hidden, parameters, errors)

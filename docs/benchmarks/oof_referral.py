@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Page, make_parser, markdown_table, threads
+from _common import EARLIER_RUNS, Page, make_parser, markdown_table, threads
 from _data import preprocessed
 from _referral import TABLES, ten_folds
 from _results import Lines
@@ -93,6 +93,8 @@ def main() -> None:
     shortened = f", of which {n_folds} here" if n_folds < 10 else ""
     page.add(INTRO.format(shortened=shortened))
     lines = Lines(options.results)
+    if lines.found:
+        page.add(EARLIER_RUNS)
     keys = {
         (name, way): [(name, way, split) for split in range(n_folds)]
         for name in names

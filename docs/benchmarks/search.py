@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from _common import (
     BUSY,
+    ONE_NETWORK,
     Page,
     alternate,
     busy_core,
@@ -75,8 +76,15 @@ class Network(nn.Module):
 
 
 def network(batch: int, epochs: int, estimator: type = DropoutMLPClassifier) -> BaseEstimator:
+    # Every search trains one network for each candidate and fold.
+    options = ONE_NETWORK if estimator is DropoutMLPClassifier else {}
     return estimator(
-        (WIDTH,), batch_size=batch, max_iter=epochs, n_iter_no_change=np.inf, random_state=0
+        (WIDTH,),
+        batch_size=batch,
+        max_iter=epochs,
+        n_iter_no_change=np.inf,
+        random_state=0,
+        **options,
     )
 
 
