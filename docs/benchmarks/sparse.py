@@ -10,8 +10,10 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from _common import Page, make_parser, markdown_table
+from _results import Results
 
 ENCODINGS = (None, "scale", "piecewise")
 PREDICTED = {None: "1", "scale": "1.0", "piecewise": "1.7, with 256 units 2.2"}
@@ -101,19 +103,23 @@ def child(what: str, arguments: dict) -> None:
     print(json.dumps(done))
 
 
-def run_child(what: str, **arguments: object) -> dict:
+def run_child(results: Results, what: str, **arguments: object) -> dict:
     command = [sys.executable, __file__, "--child", what, json.dumps(arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    print(what, arguments, done.stdout.strip(), flush=True)
-    return json.loads(done.stdout.splitlines()[-1])
+
+    def run() -> dict:
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return results.get(" ".join(command[3:]), run)
 
 
-def wide(quick: bool) -> list[str]:
+def wide(quick: bool, results: Results) -> list[str]:
     shape = (1_000, 50_000, 50) if quick else (20_000, 1_000_000, 100)
-    epochs = 2 if quick else 5
+    epochs = 2 if quick else 3
     lines = []
     for early_stopping in (False, True):
-        done = run_child("wide", shape=shape, epochs=epochs, early_stopping=early_stopping)
+        stopping = {"early_stopping": early_stopping}
+        done = run_child(results, "wide", shape=shape, epochs=epochs, **stopping)
         gigabytes = (f"{done[key] / 1e9:.2f}" for key in ("fit_peak", "peak"))
         lines.append([early_stopping, f"{done['fit']:.1f}", f"{done['predict']:.1f}", *gigabytes])
     header = ["`early_stopping`", "s per epoch", "s to predict", "GB to fit", "GB with prediction"]
@@ -151,7 +157,7 @@ def texts(n_texts: int, n_topics: int = 40, n_classes: int = 5, n_words: int = 2
     return np.array(made), y
 
 
-def text(quick: bool) -> list[str]:
+def text(quick: bool, results: Results) -> list[str]:
     import warnings
 
     import numpy as np
@@ -161,14 +167,14 @@ def text(quick: bool) -> list[str]:
     from sklearn.metrics import accuracy_score, log_loss
     from sklearn.model_selection import train_test_split
     from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import Pipeline, make_pipeline
 
     from skdropout import DropoutMLPClassifier
 
     warnings.simplefilter("ignore")
     documents, y = texts(500 if quick else 20_000)
     train, test, y_train, y_test = train_test_split(documents, y, random_state=0, stratify=y)
-    epochs = 2 if quick else 15
+    epochs = 2 if quick else 10
     options = {"early_stopping": True, "max_iter": epochs, "random_state": 0}
     models = {
         "ours, `cv=None`": DropoutMLPClassifier(cv=None, **options),
@@ -180,22 +186,26 @@ def text(quick: bool) -> list[str]:
     # What is loaded with the first step is nobody's.
     DropoutMLPClassifier(max_iter=1).fit(np.eye(40), np.arange(40) % 2)
     for name, model in models.items():
-        # The pipeline remembers what a vectorizer of its own would find each time.
         pipe = make_pipeline(TfidfVectorizer(), model)
         encoded = pipe[:-1].fit_transform(train)
-        with threads(1):
-            start = time.process_time()
-            model.fit(encoded, y_train)
-            fit = time.process_time() - start
-            start = time.process_time()
-            proba = pipe.predict_proba(test)
-            predict = time.process_time() - start
-        scores = log_loss(y_test, proba), accuracy_score(y_test, proba.argmax(1))
-        n_epochs = int(np.max(model.n_iter_)) if hasattr(model, "loss_") else None
-        per_epoch = "" if n_epochs is None else f"{fit / n_epochs:.2f}"
-        lines.append([name, *(f"{score:.4f}" for score in scores), f"{fit:.1f}"])
-        lines[-1] += [n_epochs or "", per_epoch, f"{predict:.2f}"]
-        print(lines[-1], flush=True)
+
+        def measure(pipe: Pipeline = pipe, encoded: object = encoded) -> dict:
+            with threads(1):
+                start = time.process_time()
+                pipe[-1].fit(encoded, y_train)
+                fit = time.process_time() - start
+                start = time.process_time()
+                proba = pipe.predict_proba(test)
+                predict = time.process_time() - start
+            n_epochs = int(np.max(pipe[-1].n_iter_)) if hasattr(pipe[-1], "loss_") else 0
+            scores = log_loss(y_test, proba), accuracy_score(y_test, proba.argmax(1))
+            return {"scores": scores, "fit": fit, "predict": predict, "epochs": n_epochs}
+
+        done = results.get(name, measure)
+        line = [name, *(f"{score:.4f}" for score in done["scores"]), f"{done['fit']:.1f}"]
+        n_epochs = done["epochs"]
+        line += [n_epochs, f"{done['fit'] / n_epochs:.2f}"] if n_epochs else ["", ""]
+        lines.append([*line, f"{done['predict']:.2f}"])
     header = ["", "log loss", "accuracy", "s to fit", "epochs", "s per epoch", "s to predict"]
     intro = TEXT.format(
         rows=len(documents),
@@ -236,20 +246,24 @@ def epoch_seconds(n_rows: int, units: int, repeats: int) -> dict:
         return alternate(contestants, repeats, time.process_time)
 
 
-def encoded(quick: bool, memory: dict) -> list[str]:
+def encoded(quick: bool, results: Results, memory: dict) -> list[str]:
     import numpy as np
 
     lines = []
     for n_rows, repeats in ((2_000, 2),) if quick else ((10_000, 15), (1_000_000, 3)):
         for units in (100, 256):
-            seconds = epoch_seconds(n_rows, units, repeats)
+
+            def measure(n_rows: int = n_rows, units: int = units, repeats: int = repeats) -> dict:
+                seconds = epoch_seconds(n_rows, units, repeats)
+                return {name: values.tolist() for name, values in seconds.items()}
+
+            seconds = results.get(f"epochs {n_rows} {units}", measure)
             for encoding in ENCODINGS:
-                own = seconds[str(encoding)]
-                ratio = np.median(own / seconds["None"])
+                own = np.array(seconds[str(encoding)])
+                ratio = np.median(own / np.array(seconds["None"]))
                 peak = memory.get((n_rows, encoding), "") if units == 100 else ""
                 line = [f"{n_rows:,}", units, encoding or "plain", f"{np.median(own):.3f}"]
                 lines.append([*line, f"{ratio:.2f}", peak])
-                print(lines[-1], flush=True)
     header = ["rows", "units", "encoding", "s per epoch", "ratio", "memory, MB"]
     intro = ENCODED.format(
         repeats="2" if quick else "15 (of 10^6 rows 3)",
@@ -263,17 +277,19 @@ def main() -> None:
     if "--child" in sys.argv:
         child(sys.argv[2], json.loads(sys.argv[3]))
         return
-    options = make_parser(__file__, __doc__).parse_args()
+    parser = make_parser(__file__, __doc__)
+    parser.add_argument("--results", type=Path, help="file that keeps results between runs")
+    options = parser.parse_args()
+    results = Results(options.results)
     page = Page(__file__, "Sparse matrices and encoded tables", options)
-    page.add(INTRO, *wide(options.quick))
+    page.add(INTRO, *wide(options.quick, results))
     memory = {}
     for n_rows in (2_000,) if options.quick else (10_000, 1_000_000):
         for encoding in ENCODINGS:
-            done = run_child(
-                "table", rows=n_rows, epochs=1, input_encoding=encoding, early_stopping=False
-            )
+            arguments = {"rows": n_rows, "input_encoding": encoding, "early_stopping": False}
+            done = run_child(results, "table", epochs=1, **arguments)
             memory[n_rows, encoding] = f"{done['fit_peak'] / 1e6:.0f}"
-    page.add(*text(options.quick), *encoded(options.quick, memory))
+    page.add(*text(options.quick, results), *encoded(options.quick, results, memory))
     page.write()
 
 

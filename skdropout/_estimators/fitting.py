@@ -328,7 +328,7 @@ def _to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str
     ValueError
         If `X` has numbers that float32 has not.
     """
-    x = rows_of(X).to(torch.float32)
+    x = rows_of(X, torch.float32)
     if X.dtype != np.float32 and not held(x).isfinite().all():
         raise ValueError(
             f"{caller}: X reaches {np.abs(X).max():.3g} in absolute value, too "

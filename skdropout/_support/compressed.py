@@ -17,6 +17,8 @@ from .arrays import as_array, as_tensor
 _WIDE = 2**13
 
 
+# That are filled up at a time.
+_ROWS = 2**14
 # Times as many entries as there are that rows of equal length may have.
 _FILLED = 1.25
 
@@ -52,24 +54,22 @@ class Compressed:
         self.n_columns, self.each = n_columns, each
 
     @classmethod
-    def of_matrix(cls, matrix: Any) -> Compressed:
-        """Of a matrix or array of scipy in CSR format."""
+    def of_matrix(cls, matrix: Any, dtype: torch.dtype | None = None) -> Compressed:
+        """Of a matrix or array of scipy in CSR format, with its numbers or those of a dtype."""
         if not matrix.has_canonical_format:
             # Several entries of one cell are added up, but not in what is the caller's.
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        parts = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
-        starts, columns, values = map(as_tensor, parts)
+        starts = as_tensor(matrix.indptr.astype(np.int64, copy=False))
+        columns = as_tensor(matrix.indices.astype(np.int32, copy=False))
+        values = as_tensor(matrix.data)
+        values = values if dtype is None else values.to(dtype)
         counts = starts.diff()
         most = int(counts.max()) if len(counts) else 0
         if most * len(counts) > _FILLED * len(columns):
             return cls(starts, columns, values, matrix.shape[1])
         if most * len(counts) > len(columns):
-            place = torch.arange(most).minimum(counts.unsqueeze(1) - 1) + starts[:-1].unsqueeze(1)
-            # A row without an entry gets a zero.
-            values = values[place.clamp_min(0)] * (counts > 0).unsqueeze(1)
-            columns = columns[place.clamp_min(0)].flatten()
-            starts, values = torch.arange(len(starts)) * most, values.flatten()
+            starts, columns, values = _filled_up(starts, columns, values, most)
         return cls(starts, columns, values, matrix.shape[1], most)
 
     def matrix(self) -> Any:
@@ -192,9 +192,37 @@ class Compressed:
         )
 
 
-def rows_of(X: Any) -> Tensor | Compressed:
-    """Rows in memory, of an array or of a matrix in CSR format; the numbers are shared."""
-    return Compressed.of_matrix(X) if sparse.issparse(X) else as_tensor(X)
+def _filled_up(
+    starts: Tensor, columns: Tensor, values: Tensor, each: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows with so many entries each; the last one of a row is there again."""
+    n_rows = len(starts) - 1
+    parts = [values.new_empty(n_rows, each), columns.new_empty(n_rows, each)]
+    # Some rows at a time: numbers of all entries would take as much memory again.
+    for first in range(0, n_rows, _ROWS):
+        here = starts[first : first + _ROWS + 1]
+        counts = here.diff().unsqueeze(1)
+        place = (torch.arange(each).minimum(counts - 1) + here[:-1].unsqueeze(1)).clamp_min_(0)
+        own = slice(first, first + len(place))
+        # A row without an entry gets a zero.
+        parts[0][own] = values[place].mul_(counts > 0)
+        parts[1][own] = columns[place]
+    return torch.arange(n_rows + 1) * each, parts[1].view(-1), parts[0].view(-1)
+
+
+def rows_of(X: Any, dtype: torch.dtype | None = None) -> Tensor | Compressed:
+    """Rows in memory, of an array or of a matrix in CSR format.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (rows, n_columns)
+    dtype : torch.dtype, optional
+        By default that of `X`, whose memory is shared where possible.
+    """
+    if sparse.issparse(X):
+        return Compressed.of_matrix(X, dtype)
+    rows = as_tensor(X)
+    return rows if dtype is None else rows.to(dtype)
 
 
 def given(x: Tensor | Compressed) -> Any:
