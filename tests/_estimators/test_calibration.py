@@ -132,11 +132,15 @@ def test_the_temperature_is_the_likeliest_for_rows_new_to_members(three_classes)
             values.append(np.log(proba[np.arange(len(rows)), y[rows]]))
         return np.concatenate(values).mean()
 
-    found = minimize_scalar(lambda t: -log_prob(np.exp(t)), bounds=(-3, 3), method="bounded")
+    def minus_log_posterior(log_temperature):
+        """Before any row was seen its logarithm is normal, with a standard deviation of a half."""
+        return (log_temperature / 0.5) ** 2 / 2 - len(y) * log_prob(np.exp(log_temperature))
+
+    found = minimize_scalar(minus_log_posterior, bounds=(-3, 3), method="bounded")
     report = model.calibration_
     assert report["temperature"] == pytest.approx(np.exp(found.x), rel=1e-3)
     assert report["log_prob_before"] == pytest.approx(log_prob(1.0), abs=1e-5)
-    assert report["log_prob_after"] == pytest.approx(-found.fun, abs=1e-5)
+    assert report["log_prob_after"] == pytest.approx(log_prob(report["temperature"]), abs=1e-5)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
