@@ -108,7 +108,7 @@ def test_members_of_every_family(estimator_class, data, dropout, normalization):
 
 def test_every_member_stops_on_the_rows_of_its_fold(estimator_class, data):
     X, y = data
-    model = crossed(estimator_class, n_draws=50, cv=3, tol=0.01, max_iter=30)
+    model = crossed(estimator_class, n_draws=50, cv=3, tol=0.01, n_iter_no_change=3)
     held, whole = fitting_of(model, X, y).held, model.fit(X, y)
     whole.calibration_ = None
     best = np.max([np.array(epoch["valid_scores"]) for epoch in whole.net_.history], axis=0)
