@@ -74,10 +74,10 @@ class DropoutMLPClassifier(ClassifierMixin, DropoutMLP):
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
         median, divided by the interquartile range and clipped smoothly, missing values and
         categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
-        of numbers. "auto" is "piecewise" from 2,000 rows on, unless there are more than 200
-        columns, and else "scale"; columns of a sparse matrix, and numbers without gaps that
-        `partial_fit` is given first, go as they come. None takes all columns as they come. See
-        `skdropout.preprocessing.TableEncoder`.
+        of numbers. "auto" is "piecewise" for the regressor, and for the classifier from 2,000 rows
+        on, unless there are more than 200 columns, and else "scale"; columns of a sparse matrix,
+        and numbers without gaps that `partial_fit` is given first, go as they come. None takes all
+        columns as they come. See `skdropout.preprocessing.TableEncoder`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
         Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and

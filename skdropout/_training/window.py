@@ -88,10 +88,11 @@ class Window:
         self.size = min(size, self.n_columns)
         whole = self.whole.stack
         room = self.weight.new_zeros(self.n_members, self.size, self.n_out)
-        parameters = whole.linears[0]._parameters | {"weight": nn.Parameter(room)}
+        parameters = dict(whole.linears[0].named_parameters(recurse=False))
+        parameters["weight"] = nn.Parameter(room)
         first = copy_holding(whole.linears[0], parameters=parameters)
         linears = nn.ModuleList([first, *list(whole.linears)[1:]])
-        small = copy_holding(whole, children=whole._modules | {"linears": linears})
+        small = copy_holding(whole, children=dict(whole.named_children()) | {"linears": linears})
         widths = (self.size, *whole.architecture.widths[1:])
         small.architecture = replace(whole.architecture, widths=widths)
         state = {name: self._of_window(values) for name, values in self.state.items()}
