@@ -48,7 +48,11 @@ PROMISES = """The classifier, with logistic noise and an effect of the same stan
 share of errors among kept rows of {test} new patients. *broken*: repetitions in which it is above
 {risk}, with the 95 % interval of Clopper and Pearson. *nothing kept*: repetitions in which every
 row of the training table is referred; a promise about nothing is not broken. *errors among kept*:
-mean of the repetitions that keep some."""
+mean of the repetitions that keep some.
+
+Rows come patient by patient, and `cv=5` does not shuffle them: without groups its folds happen to
+hold nearly whole patients. The networks inside, whose folds are shuffled, still stop and are
+calibrated on patients that they know, so that few rows can be kept."""
 
 
 class Patients(NamedTuple):
