@@ -20,12 +20,10 @@ ROOT = Path(__file__).parents[1]
 OWN = {"class_weight", "loss", "noise", "normalize_y"}
 DIFFERENT_DEFAULTS = {
     "alpha",
+    "beta_2",
     "dropout_rate",
     "hidden_layer_sizes",
     "learning_rate",
-    "learning_rate_init",
-    "max_iter",
-    "n_iter_no_change",
 }
 # Parameters that do something else in each.
 DIFFERENT_WORDS = {"batch_size", "calibrate", "store_oof"}

@@ -120,6 +120,11 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
     ----------
     parts : sequence of Rows, one per member
         One object for several members is held once.
+
+    Raises
+    ------
+    ValueError
+        If there are several, and in one of them members have rows of their own.
     """
     distinct = list({id(part): part for part in parts}.values())
     if len(distinct) == 1:
@@ -131,6 +136,8 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
             for part in distinct
         )
         weight = torch.cat(list(ones))
+    if any(part.owned is not None for part in distinct):
+        raise ValueError("rows of which members have their own cannot be joined with others")
     stops = torch.tensor([len(part) for part in distinct]).cumsum(0).tolist()
     place = {id(part): stop - len(part) for part, stop in zip(distinct, stops, strict=True)}
     starts = torch.tensor([place[id(part)] for part in parts])

@@ -196,3 +196,11 @@ def test_fewer_members_keep_the_rows_that_are_theirs():
     rows = _rows().of_members([torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([4, 5])])
     (index,) = Blocks(rows.select(torch.tensor([0, 2])), 2, None)
     assert index.tolist() == [[0, 1], [4, 5]]
+
+
+def test_rows_of_members_cannot_be_joined_with_others():
+    """They would be taken for the rows of one member."""
+    own = _rows().of_members([torch.tensor([0, 1]), torch.tensor([2, 3])])
+    assert join_rows([own, own]) is own
+    with pytest.raises(ValueError, match="cannot be joined"):
+        join_rows([own, _rows()])
