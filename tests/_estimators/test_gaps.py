@@ -192,6 +192,7 @@ def test_the_scale_and_noise_of_a_column_are_those_of_its_rows():
     weight = np.random.default_rng(0).uniform(0.2, 2, 90)
     options = {"alpha": 0.0, "dropout": None, "batch_size": 90, "max_iter": 300, "tol": 1e-4}
     options |= {"learning_rate": "cooldown", "n_iter_no_change": 20, "hidden_layer_sizes": (64, 64)}
+    options["beta_2"] = 0.999
     for noise in ("homoscedastic", "heteroscedastic"):
         model = quick(DropoutMLPRegressor, **options, noise=noise).fit(X, y, sample_weight=weight)
         mean, std = model.predict(X), model.noise_std_
@@ -214,7 +215,7 @@ def test_a_row_without_any_target_is_left_out(estimator_class, gappy):
     weight = np.random.default_rng(0).uniform(0.2, 2, len(X))
     for rows in (X, frame):
         for weights in (None, weight):
-            whole, part = quick(estimator_class), quick(estimator_class)
+            whole, part = (quick(estimator_class, input_encoding="auto") for _ in range(2))
             some = rows[known] if rows is X else rows.loc[known]
             given = (None, None) if weights is None else (weights, weights[known])
             whole.fit(rows, y, sample_weight=given[0])

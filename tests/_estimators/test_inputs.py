@@ -15,9 +15,15 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.decision import FixedReferralClassifier
 from skdropout.model_selection import BatchedGridSearchCV
 from skdropout.preprocessing import TableEncoder
-from tests.reference import ESTIMATORS, quick, target
+from tests import reference
+from tests.reference import ESTIMATORS, target
 
 N_ROWS = 120
+
+
+def quick(estimator_class, **parameters):
+    """An estimator that trains for seven epochs, with its own encoding."""
+    return reference.quick(estimator_class, **{"input_encoding": "auto", **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +71,45 @@ def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encodin
     )
 
 
+@pytest.mark.parametrize(
+    ("estimator_class", "n_rows", "n_columns", "encoding"),
+    [
+        (DropoutMLPRegressor, 30, 2, "piecewise"),
+        (DropoutMLPRegressor, 30, 200, "piecewise"),
+        (DropoutMLPRegressor, 30, 201, "scale"),
+        (DropoutMLPClassifier, 1999, 2, "scale"),
+        (DropoutMLPClassifier, 2000, 2, "piecewise"),
+        (DropoutMLPClassifier, 2000, 201, "scale"),
+    ],
+)
+@pytest.mark.parametrize("as_table", [np.asarray, pd.DataFrame, np.ndarray.tolist])
+def test_rows_and_columns_choose_the_encoding(
+    estimator_class, n_rows, n_columns, encoding, as_table
+):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n_rows, n_columns)), np.arange(n_rows) % 2
+    small = {"hidden_layer_sizes": (2,), "max_iter": 1, "tol": 100.0, "n_iter_no_change": 1}
+    model = quick(estimator_class, **small)
+    with pytest.warns(UserWarning, match="max_iter"):
+        model.fit(as_table(X), y)
+    assert model._encoder.encoding == encoding
+
+
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
-def test_numbers_without_gaps_go_as_they_come(two_classes, estimator_class):
+def test_numbers_in_a_stream_go_as_they_come(two_classes, estimator_class):
+    """The first rows may be one row, of which no column says how it varies."""
     X, y = two_classes
     y = target(estimator_class, y)
-    expected = quick(estimator_class, input_encoding=None).fit(X, y).predict(X)
-    np.testing.assert_array_equal(quick(estimator_class).fit(X, y).predict(X), expected)
+    streams = [quick(estimator_class), quick(estimator_class, input_encoding=None)]
+    classes = {"classes": [0, 1]} if estimator_class is DropoutMLPClassifier else {}
+    for model in streams:
+        model.partial_fit(X[:2], y[:2], **classes).partial_fit(X, y)
     frame = pd.DataFrame(X, columns=list("abcde"))
-    np.testing.assert_array_equal(quick(estimator_class).fit(frame, y).predict(frame), expected)
+    streams.append(quick(estimator_class).partial_fit(frame[:2], y[:2], **classes))
+    streams[2].partial_fit(frame, y)
+    expected = streams[0].predict(X)
+    np.testing.assert_array_equal(streams[1].predict(X), expected)
+    np.testing.assert_array_equal(streams[2].predict(frame), expected)
 
 
 @pytest.mark.parametrize("as_table", [np.asarray, pd.DataFrame, pl.DataFrame])

@@ -186,7 +186,11 @@ def test_members_are_trained_and_say_something_each(table):
 def test_one_temperature_calibrates_all_labels(table):
     X, Y = table
     model = DropoutMLPClassifier(
-        calibrate=True, learning_rate_init=0.005, max_iter=60, n_iter_no_change=60, random_state=0
+        early_stopping=False,
+        learning_rate_init=0.01,
+        max_iter=150,
+        n_iter_no_change=150,
+        random_state=0,
     )
     with pytest.warns(UserWarning, match="max_iter"):
         model.fit(X, Y)
