@@ -27,15 +27,19 @@ NETWORKS = [
     ("bayes_by_backprop", "batch"),
 ]
 
-ONE_NETWORK: dict[str, Any] = {"cv": None, "early_stopping": False, "calibrate": False}
-"""One training on all rows."""
+ONE_NETWORK: dict[str, Any] = {
+    "cv": None,
+    "early_stopping": False,
+    "calibrate": False,
+    "input_encoding": None,
+}
+"""One training on all rows, with columns as they come."""
 
 CROSS_FITTED: dict[str, Any] = {"cv": 5, "early_stopping": True, "calibrate": True}
 """One network for each fold, as by default."""
 
 # No epoch improves by 10 nats, so training converges after 2 + 5 epochs, without a warning.
 QUICK: dict[str, Any] = {
-    "input_encoding": None,
     **ONE_NETWORK,
     "tol": 10.0,
     "n_iter_no_change": 5,

@@ -242,9 +242,9 @@ def test_a_scheduler_steps_after_each_batch(two_classes):
     schedule = skorch.LRScheduler("StepLR", step_size=1, gamma=0.9, step_every="batch")
     model = quick(DropoutMLPClassifier, batch_size=50, callbacks=[schedule]).fit(*two_classes)
     rate = model.net_.optimizer_.param_groups[0]["lr"]
-    assert rate == pytest.approx(0.001 * 0.9**21, rel=1e-6)
+    assert rate == pytest.approx(0.003 * 0.9**21, rel=1e-6)
     np.testing.assert_allclose(
-        model.net_.history[1, "batches", :, "event_lr"], 0.001 * 0.9 ** np.arange(3, 6), rtol=1e-6
+        model.net_.history[1, "batches", :, "event_lr"], 0.003 * 0.9 ** np.arange(3, 6), rtol=1e-6
     )
 
 
@@ -357,8 +357,8 @@ def test_skorchs_learning_rate_scheduler(two_classes):
     schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
     model = quick(DropoutMLPClassifier, callbacks=[schedule]).fit(X, y)
     rate = model.net_.optimizer_.param_groups[0]["lr"]
-    assert rate == pytest.approx(0.001 * 0.5**7, rel=1e-6) or rate == pytest.approx(
-        0.001 * 0.5**6, rel=1e-6
+    assert rate == pytest.approx(0.003 * 0.5**7, rel=1e-6) or rate == pytest.approx(
+        0.003 * 0.5**6, rel=1e-6
     )
 
 

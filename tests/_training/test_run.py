@@ -23,7 +23,8 @@ def _train(model, X, y, **kwargs):
 def _plain_loop(model, network, X, y, loss_function, weight=None):
     """Minibatch training in plain torch, rows in their order: losses of the epochs."""
     if model.solver == "adam":
-        optimizer = torch.optim.Adam(network.parameters(), lr=model.learning_rate_init)
+        betas = model.beta_1, model.beta_2
+        optimizer = torch.optim.Adam(network.parameters(), lr=model.learning_rate_init, betas=betas)
     else:
         optimizer = torch.optim.SGD(
             network.parameters(),

@@ -41,7 +41,7 @@ def test_a_table_that_we_refuse_is_fitted_behind_skrub(complaints, estimator_cla
     X, y = complaints
     y = target(estimator_class, y)
     with pytest.raises(ValueError, match=r"column 'says' holds 240 texts.*skrub's StringEncoder"):
-        quick(estimator_class).fit(X, y)
+        quick(estimator_class, input_encoding="auto").fit(X, y)
     steps = {"max_iter": 40, "batch_size": 20, "learning_rate_init": 0.01, "tol": 0.0}
     model = tabular_pipeline(quick(estimator_class, **steps))
     with pytest.warns(UserWarning, match="max_iter"):
