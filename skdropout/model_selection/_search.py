@@ -11,7 +11,7 @@ from typing import Any
 from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import indexable
+from sklearn.utils import Tags, get_tags, indexable
 
 from .._estimators.base import DropoutMLP
 from .._support.sklearn import check_method_params
@@ -78,6 +78,12 @@ class _Batched:
         given = self.get_params(deep=False)  # type: ignore[attr-defined]
         vars(self).update({k: v for k, v in vars(search).items() if k not in given})
         return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        # scikit-learn's searches pass on what its own estimators take, but not this.
+        tags.input_tags.allow_nan = get_tags(self.estimator).input_tags.allow_nan
+        return tags
 
     def _run_search(self, evaluate_candidates: Callable, *, callback_ctx: Any = None) -> None:
         # Versions of scikit-learn before 1.9 know no callback_ctx.

@@ -68,7 +68,7 @@ SHORT = {estimator_class: {**ONE_NETWORK, **steps} for estimator_class, steps in
             if (dropout, normalization) != ("bernoulli", None)
         ),
         *(
-            estimator_class(**options, **SHORT[estimator_class])
+            estimator_class(**{**SHORT[estimator_class], **options})
             for estimator_class, options in itertools.product(ESTIMATORS, OTHERS)
         ),
     ],

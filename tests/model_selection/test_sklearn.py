@@ -29,7 +29,8 @@ SEARCHES = [
         **OPTIONS | {"cv": KFold(2, shuffle=True, random_state=0)},
     ),
     BatchedGridSearchCV(
-        make_pipeline(StandardScaler(), DropoutMLPClassifier(**QUICK)),
+        # A pipeline does not say that its last step takes missing values.
+        make_pipeline(StandardScaler(), DropoutMLPClassifier(**QUICK, input_encoding=None)),
         {f"dropoutmlpclassifier__{name}": values for name, values in RATES.items()},
         **OPTIONS,
     ),
