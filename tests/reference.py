@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators.answering import functions_of
-from skdropout._estimators.fitting import Fitting, describe, prepare
+from skdropout._estimators.described import describe
+from skdropout._estimators.fitting import Fitting, prepare
 from skdropout._inference.functions import reduce
 from skdropout.families import FAMILIES
 

@@ -235,7 +235,8 @@ def epoch_seconds(n_rows: int, units: int, repeats: int) -> dict:
         model = DropoutMLPClassifier(
             (units,), input_encoding=encoding, cv=None, early_stopping=False, random_state=0
         )
-        from skdropout._estimators.fitting import describe, prepare
+        from skdropout._estimators.described import describe
+        from skdropout._estimators.fitting import prepare
         from skdropout._training.jobs import train_net
 
         job = prepare(model, describe(model, X, y)).job

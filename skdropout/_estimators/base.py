@@ -29,7 +29,8 @@ from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
 from .answering import check_error, draws_of_each, functions_of
 from .calibration import OutOfFold, calibrated, out_of_fold
-from .fitting import COLUMN_ATTRIBUTES, Described, Fitting, describe, prepare, validation_rows
+from .described import COLUMN_ATTRIBUTES, Described, describe, validation_rows
+from .fitting import Fitting, prepare
 from .inputs import checked_rows, checked_table
 from .parameters import Parameters
 from .recipe import check_statistics, make_job

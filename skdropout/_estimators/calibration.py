@@ -14,7 +14,8 @@ from .._support.compressed import given as as_given
 from .._support.random import local_random_state
 from .._training.net import DropoutNet
 from .._training.rows import Rows
-from .fitting import Fitting, Held
+from .described import Held
+from .fitting import Fitting
 from .held_out import functions_of_members, held_out
 from .parameters import Parameters
 

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from .._estimators.base import DropoutMLP
-from .._estimators.fitting import Described, Fitting, describe, prepare
+from .._estimators.described import Described, describe
+from .._estimators.fitting import Fitting, prepare
 from .._estimators.parameters import Parameters
 from .._support.sklearn import check_method_params, safe_split
 from .._training.jobs import Job

@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators.answering import functions_of
-from skdropout._estimators.fitting import describe, prepare, validation_rows
+from skdropout._estimators.described import describe, validation_rows
+from skdropout._estimators.fitting import prepare
 from skdropout._training.jobs import train_net
 from skdropout._training.run import TrainingRun
 from tests.reference import CROSS_FITTED, DROPOUTS, ESTIMATORS, fitting_of, quick, target

@@ -16,7 +16,8 @@ from sklearn.model_selection import (
 )
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._estimators.fitting import describe, prepare
+from skdropout._estimators.described import describe
+from skdropout._estimators.fitting import prepare
 from tests.reference import CROSS_FITTED, ESTIMATORS, quick, target
 
 RNG = np.random.default_rng(0)

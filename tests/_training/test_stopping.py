@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import Callback
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
-from skdropout._estimators.fitting import describe
+from skdropout._estimators.described import describe
 from skdropout._support.random import new_seed
 from skdropout._training.run import TrainingRun
 from skdropout._training.stopping import _SMOOTHING
