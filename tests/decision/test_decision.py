@@ -177,6 +177,7 @@ def test_rows_far_from_the_data_lack_knowledge():
         dropout_rate=0.5,
         tol=0.003,
         n_iter_no_change=3,
+        learning_rate_init=0.001,
         random_state=0,
         **ONE_NETWORK,
     ).fit(X, y)
