@@ -26,8 +26,8 @@ class HeldOut(NamedTuple):
     Attributes
     ----------
     likelihood : Likelihood
-        Theirs.
-    raws : list of Tensor of shape (n_draws, rows, n_raw), one per member
+        Theirs, in the order of `raws`.
+    raws : list of Tensor of shape (n_draws, rows, n_raw)
     rows : Rows
     """
 
@@ -43,7 +43,12 @@ class HeldOut(NamedTuple):
 
 
 def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
-    """What some members of a net say about rows, in a few draws.
+    """What some members of a net say about rows, in a few draws, as spread as all of them are.
+
+    A prediction is the mean over all members, which is less sure than each of them. So who has not
+    seen the rows answers several times, each time as far off as one of the other members is from
+    their own mean. These have seen the rows, and are drawn to their targets; that is common to
+    them, and what they disagree about is not.
 
     Parameters
     ----------
@@ -55,11 +60,28 @@ def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) 
     n_draws : int
         Of the predictions; no more than a few are made.
     """
-    plain, likelihood = functions_of_members(net, members, min(n_draws, _CALIBRATION_DRAWS))
+    members, n_draws = list(members), min(n_draws, _CALIBRATION_DRAWS)
+    raws = _raws(net, members, rows, n_draws)
+    others = [member for member in range(len(net.module_.members)) if member not in members]
+    if len(others) < 2:
+        return HeldOut(_likelihood_of(net, members), raws, rows)
+    means = torch.stack([raw.mean(0) for raw in _raws(net, others, rows, n_draws)])
+    turns = [number % len(members) for number in range(len(others))]
+    spread = [
+        raws[turn] + deviation for turn, deviation in zip(turns, means - means.mean(0), strict=True)
+    ]
+    return HeldOut(_likelihood_of(net, [members[turn] for turn in turns]), spread, rows)
+
+
+def _raws(net: DropoutNet, members: list[int], rows: Rows, n_draws: int) -> list[Tensor]:
+    plain, _ = functions_of_members(net, members, n_draws)
     with torch.inference_mode():
         chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
-        raws = [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
-    return HeldOut(likelihood, raws, rows)
+        return [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
+
+
+def _likelihood_of(net: DropoutNet, members: list[int]) -> Likelihood:
+    return select_members(net.criterion_, torch.as_tensor(members))
 
 
 def functions_of_members(

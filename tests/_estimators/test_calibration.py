@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.model_selection import RepeatedKFold, TimeSeriesSplit
 
@@ -10,7 +12,15 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout._estimators import calibration
 from skdropout.metrics import expected_calibration_error
 from tests import randomness
-from tests.reference import CROSS_FITTED, ESTIMATORS, ONE_NETWORK, fitting_of, quick, target
+from tests.reference import (
+    CROSS_FITTED,
+    ESTIMATORS,
+    ONE_NETWORK,
+    fitting_of,
+    function_means,
+    quick,
+    target,
+)
 
 HELD_OUT = {"cv": None, "early_stopping": True, "calibrate": True}
 
@@ -27,6 +37,25 @@ def _only(model, members):
     some.__dict__.update({k: v for k, v in vars(model).items() if k not in model.get_params()})
     some.net_, some.calibration_ = model.net_.select(members), None
     return some
+
+
+def _with_the_spread_of_others(own, others):
+    """Draws ``(n_draws, rows, ...)``, once for each other member as far off as that one is."""
+    means = np.stack([draws.mean(0) for draws in others])
+    return np.concatenate([own + deviation for deviation in means - means.mean(0)])
+
+
+def _inside(model, fold, X, y, factor, level):
+    """Whether scaled intervals hold new rows: of a fold's member with the spread of the others."""
+    X = X.astype(np.float32)
+    members = [_only(model, [member]).set_params(n_draws=50) for member in range(5)]
+    draws = [np.moveaxis(function_means(member, X), 1, 0) for member in members]
+    means = _with_the_spread_of_others(draws[fold], draws[:fold] + draws[fold + 1 :])
+    centre = means.mean(0)
+    z = (y.reshape(centre.shape) - centre - factor * (means - centre)) / (
+        factor * members[fold].noise_std_
+    )
+    return np.abs(2 * norm.cdf(z).mean(0) - 1) <= level
 
 
 # ---- which rows --------------------------------------------------------------------------------
@@ -122,13 +151,19 @@ def test_the_temperature_is_the_likeliest_for_rows_new_to_members(three_classes)
     model.fit(X, y)
     folds = [held.numbers for held in fitting_of(clone(model), X, y).held]
 
+    logits = []
+    for fold, rows in enumerate(folds):
+        # In float32, as rows are trained on. Of logits softmax sees differences only.
+        x = X[rows].astype(np.float32)
+        draws = [
+            np.log(_only(model, [member]).sample_proba(x, 50).astype(float)) for member in range(5)
+        ]
+        logits.append(_with_the_spread_of_others(draws[fold], draws[:fold] + draws[fold + 1 :]))
+
     def log_prob(temperature):
         values = []
-        for fold, rows in enumerate(folds):
-            # In float32, as rows are trained on.
-            draws = _only(model, [fold]).sample_proba(X[rows].astype(np.float32), 50)
-            powers = draws.astype(float) ** (1 / temperature)
-            proba = (powers / powers.sum(-1, keepdims=True)).mean(0)
+        for rows, own in zip(folds, logits, strict=True):
+            proba = softmax(own / temperature, -1).mean(0)
             values.append(np.log(proba[np.arange(len(rows)), y[rows]]))
         return np.concatenate(values).mean()
 
@@ -152,15 +187,11 @@ def test_the_scale_makes_intervals_hold_their_share_of_rows_new_to_members(outpu
     scale, levels = model.calibration_["scale"], (0.5, 0.9, 0.95)
 
     def held(factor):
-        inside = []
-        for fold, rows in enumerate(folds):
-            alone = _only(model, [fold]).set_params(n_draws=50)
-            alone.calibration_ = {"scale": factor}
-            low, high = np.moveaxis(
-                alone.predict_interval(X[rows].astype(np.float32), list(levels)), -2, 0
-            )
-            inside.append((y[rows][..., None] >= low) & (y[rows][..., None] <= high))
-        return np.concatenate(inside).mean(0).reshape(-1, 3)
+        inside = [
+            [_inside(model, fold, X[rows], y[rows], factor, level) for level in levels]
+            for fold, rows in enumerate(folds)
+        ]
+        return np.concatenate(inside, 1).mean(1).T.reshape(-1, 3)
 
     assert (held(np.multiply(scale, 1.001))[:, 1] >= 0.9).all()
     assert (held(np.multiply(scale, 0.999))[:, 1] <= 0.9).all()
@@ -177,10 +208,7 @@ def test_rows_count_for_what_they_weigh_in_whichever_fold_they_are():
     report = model.fit(X, y, weight, groups=groups).calibration_
     inside = np.empty(300)
     for rows, members in _parts(model, X, y, weight, groups):
-        alone = _only(model, members).set_params(n_draws=50)
-        alone.calibration_ = {"scale": report["scale"]}
-        low, high = alone.predict_interval(X[rows].astype(np.float32), 0.9).T
-        inside[rows] = (y[rows] >= low) & (y[rows] <= high)
+        inside[rows] = _inside(model, *members, X[rows], y[rows], report["scale"], 0.9)[:, 0]
     assert report["coverage_after"][0.9] == pytest.approx(np.average(inside, weights=weight))
     assert report["coverage_after"][0.9] == pytest.approx(0.9, abs=50 / weight.sum())
 
