@@ -66,9 +66,12 @@ def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) 
     if len(others) < 2:
         return HeldOut(_likelihood_of(net, members), raws, rows)
     means = torch.stack([raw.mean(0) for raw in _raws(net, others, rows, n_draws)])
+    # The draws take turns, so that there are no more of them: they cost time in what follows.
     turns = [number % len(members) for number in range(len(others))]
+    few = len(raws[0]) < len(others)
     spread = [
-        raws[turn] + deviation for turn, deviation in zip(turns, means - means.mean(0), strict=True)
+        (raws[turn] if few else raws[turn][number :: len(others)]) + deviation
+        for number, (turn, deviation) in enumerate(zip(turns, means - means.mean(0), strict=True))
     ]
     return HeldOut(_likelihood_of(net, [members[turn] for turn in turns]), spread, rows)
 

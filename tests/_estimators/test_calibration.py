@@ -40,9 +40,10 @@ def _only(model, members):
 
 
 def _with_the_spread_of_others(own, others):
-    """Draws ``(n_draws, rows, ...)``, once for each other member as far off as that one is."""
+    """Draws ``(n_draws, rows, ...)``, in turns as far off as one of the other members is."""
     means = np.stack([draws.mean(0) for draws in others])
-    return np.concatenate([own + deviation for deviation in means - means.mean(0)])
+    deviations = enumerate(means - means.mean(0))
+    return np.concatenate([own[k :: len(others)] + deviation for k, deviation in deviations])
 
 
 def _inside(model, fold, X, y, factor, level):
