@@ -71,7 +71,9 @@ class ClassLabels(LabelTarget):
     def strata(self, encoded: np.ndarray) -> np.ndarray:
         return encoded
 
-    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+    def kept_for_training(
+        self, encoded: np.ndarray, share: float, quiet: bool = False
+    ) -> np.ndarray:
         # Held out are rows of the frequent classes only, where there are not enough for all.
         y = encoded.astype(int)
         counts = np.bincount(y, minlength=len(self.classes))
@@ -80,6 +82,11 @@ class ClassLabels(LabelTarget):
         rare[np.argsort(-counts, kind="stable")[n_served:]] = True
         if not rare[y].any() or rare.all():
             return np.zeros(len(y), dtype=bool)
+        if not quiet:
+            self._warn_of(rare, counts)
+        return rare[y]
+
+    def _warn_of(self, rare: np.ndarray, counts: np.ndarray) -> None:
         named = [f"{self.classes[k]} ({counts[k]})" for k in np.flatnonzero(rare & (counts > 0))]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         warn(
@@ -87,7 +94,6 @@ class ClassLabels(LabelTarget):
             f"have too few of them (in brackets): {', '.join(named[:_MOST_NAMED])}{more}; they are "
             "all trained on"
         )
-        return rare[y]
 
     def likelihood(self, n_members: int) -> Likelihood:
         return BinaryLikelihood() if self.binary else CategoricalLikelihood(len(self.classes))

@@ -154,7 +154,15 @@ def _one_part(estimator: DropoutMLP, described: Described, seed: int) -> tuple[R
     if (seed, share) not in described.parts:
         encoded, name = rows.y.numpy(), type(estimator).__name__
         try:
-            part = held_out_part(share, described.target, encoded, described.given, seed, name)
+            part = held_out_part(
+                share,
+                described.target,
+                encoded,
+                described.given,
+                seed,
+                name,
+                quiet=estimator.cv is not None,
+            )
         except ValueError:
             if estimator.cv is None:
                 raise

@@ -55,7 +55,9 @@ class LabelIndicators(LabelTarget):
     def strata(self, encoded: np.ndarray) -> None:
         return None
 
-    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+    def kept_for_training(
+        self, encoded: np.ndarray, share: float, quiet: bool = False
+    ) -> np.ndarray:
         return np.zeros(len(encoded), dtype=bool)
 
     def likelihood(self, n_members: int) -> Likelihood:

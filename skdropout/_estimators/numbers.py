@@ -43,7 +43,9 @@ class NumericTarget(Target):
     def strata(self, encoded: np.ndarray) -> None:
         return None
 
-    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+    def kept_for_training(
+        self, encoded: np.ndarray, share: float, quiet: bool = False
+    ) -> np.ndarray:
         return np.zeros(len(encoded), dtype=bool)
 
     def moments(self, stack: Stack) -> MomentStack:

@@ -184,7 +184,13 @@ def _as_index(rows: Any) -> np.ndarray:
 
 
 def held_out_part(
-    share: float, target: Target, encoded: np.ndarray, given: Given, seed: int, caller: str
+    share: float,
+    target: Target,
+    encoded: np.ndarray,
+    given: Given,
+    seed: int,
+    caller: str,
+    quiet: bool = False,
 ) -> Split:
     """A random part for early stopping.
 
@@ -194,13 +200,18 @@ def held_out_part(
         Of the rows.
     target, encoded, given, seed, caller
         As for `cross_fitting_parts`.
+    quiet : bool, default=False
+        Do not warn of classes that no rows are held out of: nobody asked for a part.
 
     Raises
     ------
     ValueError
         If there are too few rows.
     """
-    strata, kept = target.strata(encoded), np.flatnonzero(target.kept_for_training(encoded, share))
+    strata, kept = (
+        target.strata(encoded),
+        np.flatnonzero(target.kept_for_training(encoded, share, quiet)),
+    )
     everyone, groups = np.arange(len(encoded)), given.used_groups
     try:
         if groups is not None:

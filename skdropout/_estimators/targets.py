@@ -44,7 +44,9 @@ class Target(ABC):
         """What a split should keep the shares of, from encoded targets; None for nothing."""
 
     @abstractmethod
-    def kept_for_training(self, encoded: np.ndarray, share: float) -> np.ndarray:
+    def kept_for_training(
+        self, encoded: np.ndarray, share: float, quiet: bool = False
+    ) -> np.ndarray:
         """Which rows no part is held out of: ``(rows,)``, bool.
 
         Parameters
@@ -52,6 +54,8 @@ class Target(ABC):
         encoded : ndarray
         share : float
             Of the rows that are to be held out.
+        quiet : bool, default=False
+            Do not warn of classes that no rows are held out of.
         """
 
     @abstractmethod

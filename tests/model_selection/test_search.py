@@ -356,9 +356,9 @@ def test_rows_are_checked_once_for_the_candidates_that_see_them_alike(
 def test_rows_are_split_for_early_stopping_once_for_all_candidates(two_classes, monkeypatch):
     calls, split = [], fitting.held_out_part
 
-    def counting(*args):
+    def counting(*args, **options):
         calls.append(args)
-        return split(*args)
+        return split(*args, **options)
 
     monkeypatch.setattr(fitting, "held_out_part", counting)
     network = quick(DropoutMLPClassifier, early_stopping=True)

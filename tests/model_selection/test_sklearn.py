@@ -52,7 +52,6 @@ def expected_failures(search):
 @parametrize_with_checks(SEARCHES, expected_failed_checks=expected_failures)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*batch_size=16 is larger:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*no rows are held out for early stopping:UserWarning")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
