@@ -10,7 +10,7 @@ import torch
 
 from .._inference.functions import Draws, Functions, Moments, Rounds
 from .._networks.plain import PlainStack
-from .._predictive.needed_draws import fixed_draws
+from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._support.random import local_random_state, new_seed
 from .._support.sklearn import Interval, validate_parameter_constraints
 from .._support.threads import threads_for
@@ -44,11 +44,6 @@ def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functio
         if estimator.n_draws == "auto":
             return Rounds(stack, estimator._with_error)
         return Draws(stack.draw(draws_of_each(int(estimator.n_draws), len(stack.members))))
-
-
-def draws_of_each(n_draws: int, n_members: int) -> int:
-    """Draws of each member, of so many in all: one at least."""
-    return max(1, -(-n_draws // n_members))
 
 
 def _check_uncertain(estimator: DropoutMLP, method: str) -> None:
@@ -120,6 +115,6 @@ def sampled_functions(
         rng = local_random_state(random_state)
         seeds = [new_seed(rng) for _ in stack.members]
     with torch.inference_mode():
-        plain: PlainStack = stack.draw(-(-n_functions // n_members), seeds)
+        plain: PlainStack = stack.draw(draws_of_each(n_functions, n_members), seeds)
     draw, member = np.divmod(np.arange(n_functions), n_members)
     return Draws(plain), member * plain.n_draws + draw % plain.n_draws

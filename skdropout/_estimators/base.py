@@ -19,7 +19,7 @@ from torch import Tensor
 from .._inference.functions import Functions, reduce
 from .._networks.sparsity import sparsify
 from .._predictive.frames import uncertainty_frame
-from .._predictive.needed_draws import fixed_draws
+from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.caller_warnings import warn
 from .._support.random import new_seed
@@ -27,7 +27,7 @@ from .._support.sklearn import StrOptions, validate_parameter_constraints, valid
 from .._support.threads import threads_for
 from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
-from .answering import check_error, draws_of_each, functions_of
+from .answering import check_error, functions_of
 from .calibration import OutOfFold, calibrated, out_of_fold
 from .described import COLUMN_ATTRIBUTES, Described, describe, validation_rows
 from .fitting import Fitting, prepare
@@ -375,7 +375,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     def _n_functions(self) -> int:
         """Functions of which a prediction is the mean; 100 for ``n_draws="auto"``."""
         n_members = len(self.net_.module_.members)
-        return n_members * draws_of_each(fixed_draws(self.n_draws), n_members)
+        return n_members * max(1, draws_of_each(fixed_draws(self.n_draws), n_members))
 
     def _check_x(self, X: Any) -> Any:
         check_is_fitted(self)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .._inference.functions import Draws, reduce
-from .._predictive.needed_draws import fixed_draws
+from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._support.compressed import given as as_given
 from .._support.random import local_random_state
 from .._training.net import DropoutNet
@@ -122,9 +122,8 @@ def out_of_fold(
     for held, members in answering(fitting, net):
         if held.numbers is None:
             continue
-        plain, likelihood = functions_of_members(
-            net, members, -(-fixed_draws(given.n_draws) // len(members))
-        )
+        n_draws = draws_of_each(fixed_draws(given.n_draws), len(members))
+        plain, likelihood = functions_of_members(net, members, n_draws)
 
         def ask(outputs: list[Any], likelihood: Any = likelihood) -> tuple[np.ndarray, ...]:
             answer = target.predictive(outputs, likelihood, calibration).uncertainty()

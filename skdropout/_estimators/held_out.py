@@ -45,10 +45,10 @@ class HeldOut(NamedTuple):
 def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
     """What some members of a net say about rows, in a few draws, as spread as all of them are.
 
-    A prediction is the mean over all members, which is less sure than each of them. So who has not
-    seen the rows answers several times, each time as far off as one of the other members is from
-    their own mean. These have seen the rows, and are drawn to their targets; that is common to
-    them, and what they disagree about is not.
+    A prediction is the mean over all members, which is less sure than each of them. So the draws of
+    who has not seen the rows are moved, in turns, as far as one of the other members is from their
+    own mean. These have seen the rows, and are drawn to their targets; that is common to them, and
+    what they disagree about is not.
 
     Parameters
     ----------

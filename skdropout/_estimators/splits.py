@@ -208,10 +208,8 @@ def held_out_part(
     ValueError
         If there are too few rows.
     """
-    strata, kept = (
-        target.strata(encoded),
-        np.flatnonzero(target.kept_for_training(encoded, share, quiet)),
-    )
+    strata = target.strata(encoded)
+    kept = np.flatnonzero(target.kept_for_training(encoded, share, quiet))
     everyone, groups = np.arange(len(encoded)), given.used_groups
     try:
         if groups is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._networks.plain import MomentStack, PlainStack
 from .._networks.stack import Stack
-from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, needed_draws
+from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, draws_of_each, needed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.compressed import Compressed, rows_of
 from .._support.threads import threads_for
@@ -107,7 +107,7 @@ class Rounds(Functions):
                     yield index[done], [raw.index_select(1, kept) for raw in raws]
 
     def _draws(self, size: int) -> Draws:
-        return Draws(self.stack.draw(-(-size // len(self.stack.members))))
+        return Draws(self.stack.draw(draws_of_each(size, len(self.stack.members))))
 
     def _next_round(self, size: int, needed: np.ndarray) -> np.ndarray:
         """Where rows go after a round: to the first later one that is large enough, or nowhere.

@@ -50,3 +50,8 @@ def needed_draws(uncertainty: Uncertainty, error: Uncertainty, n_draws: int) -> 
 def fixed_draws(n_draws: int | str) -> int:
     """A number of draws where one for all rows is needed: "auto" stands for the first round."""
     return FIRST_DRAWS if isinstance(n_draws, str) else n_draws
+
+
+def draws_of_each(n_draws: int, n_members: int) -> int:
+    """Draws of each member, of so many in all: one at least, unless there are none."""
+    return -(-n_draws // n_members)

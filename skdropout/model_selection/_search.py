@@ -165,9 +165,11 @@ class _Batched:
 class BatchedGridSearchCV(_Batched, GridSearchCV):
     """scikit-learn's `GridSearchCV`, with the networks of candidates and folds trained together.
 
-    Parameters, attributes and results are those of `GridSearchCV`, and so are the scores: each
-    network gets the rows, the batches and the random numbers that it would get in a fit of its
-    own. It takes a fraction of the time, because many small networks are trained as one stack.
+    Parameters, attributes and results are those of `GridSearchCV`. Each candidate is judged by one
+    network, whatever its `cv`, and gets the scores that it would get in `GridSearchCV` with
+    ``cv=None``: the same rows, batches and random numbers. The best one is fitted as it is, with
+    its folds. It takes a fraction of the time, because many small networks are trained as one
+    stack.
 
     Parameters
     ----------
