@@ -25,6 +25,10 @@ from .._predictive.target_columns import TargetColumns
 from .held_out import HeldOut
 from .targets import Target
 
+# Share of the squared error that the mean of all networks keeps at least. Members of a good fit
+# are nearer to each other than this; others have seen too much of the rows to say how near.
+_NEAREST = 0.25
+
 
 class NumericTarget(Target):
     """Numbers, whose predictive distribution is a mixture in the units of y.
@@ -209,7 +213,7 @@ class RealNumbers(NumericTarget):
 
     def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
         mixtures = [self.uncalibrated(part.raws, part.likelihood) for part in held_out]
-        targets = [part.rows.y.numpy() * self.scale + self.mean for part in held_out]
+        targets = self._as_near_as_to_all(held_out, mixtures)
         weights = [part.weight for part in held_out]
         scale = scale_of_std(mixtures, targets, weights)
         calibrated = [mixture.scaled(scale) for mixture in mixtures]
@@ -218,6 +222,29 @@ class RealNumbers(NumericTarget):
             **quality_of_mixtures("before", mixtures, targets, weights),
             **quality_of_mixtures("after", calibrated, targets, weights),
         }
+
+    def _as_near_as_to_all(
+        self, held_out: Sequence[HeldOut], mixtures: Sequence[NormalComponents]
+    ) -> list[np.ndarray]:
+        """Targets in the units of y, as far from the mean of who has not seen them as they are
+        likely to be from the mean of all networks: ``(rows, n_learned)`` for each part.
+
+        The errors of all rows shrink by the same factor, as the variance of single rows is known
+        badly.
+        """
+        targets = [part.rows.y.numpy() * self.scale + self.mean for part in held_out]
+        far = [part.too_far for part in held_out if part.too_far is not None]
+        if len(far) < len(held_out):
+            return targets
+        errors = [y - mixture.mean() for y, mixture in zip(targets, mixtures, strict=True)]
+        too_much = [v[:, : len(self.mean)].cpu().double().numpy() * self.scale**2 for v in far]
+        weight = np.concatenate([part.weight for part in held_out])
+        present = ~np.isnan(np.concatenate(errors))
+        squares = weight @ np.where(present, np.concatenate(errors) ** 2, 0.0)
+        excess = weight @ np.where(present, np.concatenate(too_much), 0.0)
+        smaller = np.divide(excess, squares, out=np.zeros_like(excess), where=squares > 0)
+        factor = np.sqrt(np.clip(1 - smaller, _NEAREST, 1.0))
+        return [y + (factor - 1) * error for y, error in zip(targets, errors, strict=True)]
 
 
 class Counts(NumericTarget):
