@@ -53,6 +53,10 @@ default="from_dtype"
     max_categories : int, default=1000
         At most so many output columns for the levels of one column, the rare ones' among them.
         None: as many as there are.
+    height : float, default=1.0
+        What the column of a level holds where a row has the level, and what a function of the hat
+        basis is at its knot. With knots the estimators take 0.25: Adam's steps move all weights alike, and
+        single levels and knots should not be learned before what many rows have in common.
     sparse_output : bool, default=True
         A compressed sparse row matrix, or an array.
     dtype : {numpy.float32, numpy.float64} or None, default=None
@@ -116,6 +120,7 @@ default="from_dtype"
             None,
         ],
         "max_categories": [Interval(Integral, 1, None, closed="left"), None],
+        "height": [Interval(Real, 0, None, closed="neither")],
         "sparse_output": ["boolean"],
         "dtype": [Options(type, {np.float32, np.float64}), None],
     }
@@ -130,6 +135,7 @@ default="from_dtype"
         categorical_features: Any = "from_dtype",
         min_frequency: float | None = 5,
         max_categories: int | None = 1000,
+        height: float = 1.0,
         sparse_output: bool = True,
         dtype: Any = None,
     ) -> None:
@@ -138,6 +144,7 @@ default="from_dtype"
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.height = height
         self.sparse_output = sparse_output
         self.dtype = dtype
 
@@ -278,6 +285,8 @@ default="from_dtype"
                 here = slice(at, at + part.n_entries)
                 columns[:, here] = entries.columns + first
                 values[:, here] = entries.values
+                if part.has_height:
+                    values[:, here] *= self.height
                 first, at = first + part.width, here.stop
         return Entries(columns, values)
 

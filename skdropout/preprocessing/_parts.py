@@ -38,9 +38,12 @@ class Part(ABC):
     ----------
     n_entries : int
         Entries of each row.
+    has_height : bool
+        Whether the entries are shares of a whole, which may be taken for another number than one.
     """
 
     n_entries = 1
+    has_height = False
 
     @property
     @abstractmethod
@@ -171,6 +174,7 @@ class Hats(Part):
     knots: np.ndarray
     gaps_are_central: bool
     n_entries = 2
+    has_height = True
 
     @property
     def width(self) -> int:
@@ -236,6 +240,7 @@ class Levels(Part):
     has_rare: bool
     has_gaps: bool
     are_booleans: bool = False
+    has_height = True
 
     @classmethod
     def of(

@@ -56,14 +56,15 @@ def test_a_table_with_text_and_gaps_is_fitted_as_it_comes(passengers, estimator_
     assert frame.index.tolist() == ["passenger 5", "passenger 3"]
 
 
-@pytest.mark.parametrize("encoding", ["scale", "piecewise"])
+@pytest.mark.parametrize(("encoding", "height"), [("scale", 1.0), ("piecewise", 0.25)])
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
-def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encoding):
+def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encoding, height):
     X, y = passengers
     y = target(estimator_class, y)
     inside = quick(estimator_class, input_encoding=encoding).fit(X, y)
     outside = make_pipeline(
-        TableEncoder(encoding, sparse_output=False), quick(estimator_class, input_encoding=None)
+        TableEncoder(encoding, height=height, sparse_output=False),
+        quick(estimator_class, input_encoding=None),
     ).fit(X, y)
     np.testing.assert_array_equal(inside.predict(X), outside.predict(X))
     np.testing.assert_array_equal(

@@ -53,6 +53,15 @@ def test_piecewise_is_scale_and_a_linear_spline():
     np.testing.assert_allclose(encoded[:, 1:], hats(SKEWED, knots), atol=1e-9)
 
 
+def test_levels_and_knots_may_stand_for_less_than_numbers_do():
+    X = pd.DataFrame({"age": np.arange(40.0) ** 2, "city": ["Bonn", "Ulm", None, "Ulm"] * 10})
+    whole = TableEncoder(n_knots=5, sparse_output=False).fit_transform(X)
+    low = TableEncoder(n_knots=5, height=0.25, sparse_output=False).fit_transform(X)
+    np.testing.assert_array_equal(low[:, 0], whole[:, 0])
+    np.testing.assert_allclose(low[:, 1:], 0.25 * whole[:, 1:])
+    assert np.unique(low[:, -3:]).tolist() == [0, 0.25]
+
+
 def test_beyond_the_training_range_the_spline_is_constant():
     encoder = dense(n_knots=5).fit(SKEWED[:, None])
     ends = encoder.transform([[SKEWED.min()], [SKEWED.max()]])[:, 1:]
