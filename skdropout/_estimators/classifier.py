@@ -509,7 +509,7 @@ default="from_dtype"
         """
         filled, gaps = split_gaps(y)
         if gaps is None:
-            return super().score(X, y, sample_weight)
+            return ClassifierMixin.score(self, X, y, sample_weight)
         name = type(self).__name__
         return accuracy_of_rows(filled, gaps, self.predict(X), sample_weight, name)
 

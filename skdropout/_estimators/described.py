@@ -19,10 +19,10 @@ from .splits import Given
 from .targets import Target
 
 if TYPE_CHECKING:
-    from .base import DropoutMLP
+    from .base import DropoutEstimator
 
 
-COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "_encoder")
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "input_shape_", "_encoder")
 """Fitted attributes that say what the columns are."""
 
 
@@ -81,7 +81,7 @@ class Described:
 
 
 def describe(
-    estimator: DropoutMLP,
+    estimator: DropoutEstimator,
     X: Any,
     y: Any,
     sample_weight: Any = None,
@@ -94,7 +94,7 @@ def describe(
 
     Parameters
     ----------
-    estimator : DropoutMLP
+    estimator : DropoutEstimator
     X, y, sample_weight
         As for its `fit`.
     classes : array-like or None
@@ -139,7 +139,7 @@ def describe(
 
 
 def validation_rows(
-    estimator: DropoutMLP, described: Described, X: Any, y: Any, sample_weight: Any
+    estimator: DropoutEstimator, described: Described, X: Any, y: Any, sample_weight: Any
 ) -> Rows | None:
     """Rows that early stopping watches because the user gave them, checked and encoded."""
     given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}

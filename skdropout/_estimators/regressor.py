@@ -583,7 +583,7 @@ default="from_dtype"
         """
         filled, gaps = split_gaps(y)
         if gaps is None:
-            return super().score(X, y, sample_weight)
+            return RegressorMixin.score(self, X, y, sample_weight)
         name = type(self).__name__
         return r2_of_columns(filled, gaps, self.predict(X), sample_weight, name)
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._modules.drawn import DrawnModules
 from .._networks.plain import MomentStack, PlainStack
-from .._networks.stack import Stack
 from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, draws_of_each, needed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.compressed import Compressed, rows_of
@@ -42,17 +42,19 @@ class Functions(ABC):
 
 
 class Draws(Functions):
-    """Plain networks.
+    """Plain networks, or modules with fixed masks.
 
     Parameters
     ----------
-    plain : PlainStack
+    plain : PlainStack or DrawnModules
     """
 
-    def __init__(self, plain: PlainStack) -> None:
+    def __init__(self, plain: Any) -> None:
         self.plain = plain
 
-    def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
+    def over(self, x: Any) -> Iterator[tuple[slice, list[Tensor]]]:
+        if isinstance(self.plain, DrawnModules):
+            return self.plain.evaluate(x)
         return evaluate(self.plain, x.to(_device(self.plain)))
 
 
@@ -79,7 +81,7 @@ class Rounds(Functions):
 
     Parameters
     ----------
-    stack : Stack
+    stack : Stack or ModuleStack
     known : callable
         Takes raw outputs, and returns variances and their standard errors, each an `Uncertainty`.
     """
@@ -87,7 +89,7 @@ class Rounds(Functions):
     sizes = (FIRST_DRAWS, 200, 400, 800, MOST_DRAWS)
 
     def __init__(
-        self, stack: Stack, known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]]
+        self, stack: Any, known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]]
     ) -> None:
         self.stack, self.known = stack, known
 
