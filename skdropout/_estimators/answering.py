@@ -50,9 +50,7 @@ def _check_uncertain(estimator: DropoutEstimator, method: str) -> None:
     """Raise if a single network would be all that answers."""
     name = type(estimator).__name__
     if not estimator.net_.module_.noisy:
-        raise ValueError(
-            f"{name}.{method}: this model has no noise {estimator._without_noise()}"
-        )
+        raise ValueError(f"{name}.{method}: this model has no noise {estimator._without_noise()}")
     if estimator.n_draws == 0 and estimator.inference == "draws":
         raise ValueError(
             f"{name}.{method}: n_draws=0 is the deterministic weight-scaling rule and "

@@ -146,7 +146,9 @@ def _cross_fitting(
     return Fitting(described, job, held, len(own), seed)
 
 
-def one_part(estimator: DropoutEstimator, described: Described, seed: int) -> tuple[Rows, list[Held]]:
+def one_part(
+    estimator: DropoutEstimator, described: Described, seed: int
+) -> tuple[Rows, list[Held]]:
     """Rows to train on, and the part that is held out from all networks, if there is one."""
     rows, share = described.rows, estimator.validation_fraction
     if not estimator.early_stopping:

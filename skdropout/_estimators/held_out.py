@@ -85,9 +85,7 @@ def _likelihood_of(net: Any, members: list[int]) -> Likelihood:
     return select_members(net.criterion_, torch.as_tensor(members))
 
 
-def functions_of_members(
-    net: Any, members: Sequence[int], n_draws: int
-) -> tuple[Any, Likelihood]:
+def functions_of_members(net: Any, members: Sequence[int], n_draws: int) -> tuple[Any, Likelihood]:
     """Plain networks of some members, and their likelihood.
 
     Parameters

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
-from .._modules.drawn import ModuleStack
+from .._likelihoods.base import Likelihood
+from .._modules.drawn import Readout
+from .._support.caller_warnings import warn
 from .._training.module_net import ModuleNets
 from .._training.rows import Rows
 from .base import DropoutEstimator
 from .described import Described
 from .fitting import Fitting
-from .module_fitting import ModuleJob, named, prepare_modules, said_of_module, untrained
+from .module_fitting import ModuleJob, named, prepare_modules, untrained
 from .module_inputs import checked_arrays, checked_arrays_and_target
 from .module_parameters import ModuleParameters
+from .trained import settled
 
 
 class DropoutModule(ModuleParameters, DropoutEstimator):
@@ -29,6 +35,7 @@ class DropoutModule(ModuleParameters, DropoutEstimator):
 
     net_: ModuleNets
     input_shape_: tuple[int, ...]
+    _trained: nn.Module
 
     # ---- training ------------------------------------------------------------------------
 
@@ -41,8 +48,6 @@ class DropoutModule(ModuleParameters, DropoutEstimator):
             net.train(fitting.job.parts, self.max_iter)
 
     def _streaming(self, described: Described, again: bool) -> tuple[Described, ModuleNets]:
-        import copy
-
         self._check_inference()
         if again:
             return described, copy.deepcopy(self.net_)
@@ -83,12 +88,39 @@ class DropoutModule(ModuleParameters, DropoutEstimator):
                 "formula, which a module of one's own has not; allowed is inference='draws'"
             )
 
+    # ---- modules that are trained ---------------------------------------------------------
+
+    @abstractmethod
+    def _trained_likelihood(self, target: Any) -> Likelihood:
+        """Of one module that was trained elsewhere."""
+
+    @abstractmethod
+    def _in_order(self, readout: Readout, width: int) -> Readout:
+        """A readout of so many outputs in the order of the target."""
+
+    def _settle(self, x: np.ndarray) -> None:
+        """Watch a module that was trained elsewhere on the first rows that there are."""
+        if hasattr(self, "net_"):
+            return
+        with named(self):
+            self._target, net = settled(self, x)
+        self.dropout_rates_ = net.module_.rates().mean(0)
+        for sentence in self._noise_complaints(net):
+            warn(f"{type(self).__name__}: {sentence}")
+        self.net_ = net
+
+    def _learn_noise(self, rows: Rows) -> None:
+        """Set what has a closed form given the network, from rows that are new to it."""
+        return
+
     # ---- rows ----------------------------------------------------------------------------
 
     def _check_x(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         self._check_inference()
-        return checked_arrays(self, X)
+        x = checked_arrays(self, X, reset=not hasattr(self, "input_shape_"))
+        self._settle(x)
+        return x
 
     def _check_xy(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -163,7 +163,7 @@ def untrained(
     seed : int
     n_members : int
     """
-    rows = described.rows.x[:8]
+    rows: Any = described.rows.x[:8]
     blueprint = Blueprint(
         estimator.module,
         estimator._module_parameters,
@@ -172,7 +172,7 @@ def untrained(
     seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(n_members)]
     with named(estimator):
         modules = [blueprint.build(member_seeds(one)[0]) for one in seeds]
-        layout = layout_of(modules[0], rows)
+        layout = layout_of(modules[0], rows, said_of_module(estimator))
         target, readout = described.target.of_module(layout)
         members = [ModuleMember(s, m, layout, readout) for s, m in zip(seeds, modules, strict=True)]
         late = with_prefix(members[0], rows).layout
@@ -185,7 +185,9 @@ def named(estimator: DropoutModule) -> Iterator[None]:
     try:
         yield
     except ModuleRefusedError as error:
-        raise ValueError(f"{said_of_module(estimator)}: {error}") from error
+        said = said_of_module(estimator)
+        sentence = str(error) if str(error).startswith(said) else f"{said}: {error}"
+        raise ValueError(sentence) from error
 
 
 def said_of_module(estimator: DropoutModule) -> str:

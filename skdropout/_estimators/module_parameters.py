@@ -99,7 +99,7 @@ class ModuleParameters(BaseEstimator):
         """
         own, of_module = _split(params)
         super().set_params(**own)
-        vars(self)["_given_to_module"] = {**self._of_module(), **of_module}
+        self.__dict__["_given_to_module"] = {**self._of_module(), **of_module}
         return self
 
     def _of_module(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def takes_module_parameters(estimator: C) -> C:
     def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
         own, of_module = _split(kwargs)
         plain(self, *args, **own)
-        vars(self)["_given_to_module"] = of_module
+        self.__dict__["_given_to_module"] = of_module
 
     estimator.__init__ = constructor  # type: ignore[misc]
     return estimator

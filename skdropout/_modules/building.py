@@ -86,8 +86,7 @@ def started_anew(module: nn.Module) -> nn.Module:
         for part in module.modules()
         if any(values.requires_grad for values in part.parameters(recurse=False))
     ]
-    resets = [getattr(part, "reset_parameters", None) for part in learning]
-    if all(resets):
-        for reset in resets:
-            reset()
+    if all(hasattr(part, "reset_parameters") for part in learning):
+        for part in learning:
+            part.reset_parameters()  # type: ignore[operator]
     return module

@@ -37,15 +37,23 @@ class Readout:
         None takes all as they come.
     difference : bool, default=False
         Of two classes whose logits are both there, take the log odds of the second.
+    sign : float, default=1.0
+        Factor. -1 makes the log odds of one class those of the other.
     """
 
-    def __init__(self, columns: Sequence[int] | None = None, difference: bool = False) -> None:
+    def __init__(
+        self,
+        columns: Sequence[int] | None = None,
+        difference: bool = False,
+        sign: float = 1.0,
+    ) -> None:
         self.columns = None if columns is None else list(columns)
-        self.difference = difference
+        self.difference, self.sign = difference, sign
 
     def __call__(self, raw: Tensor) -> Tensor:
         raw = raw if self.columns is None else raw[..., self.columns]
-        return raw[..., 1:] - raw[..., :1] if self.difference else raw
+        raw = raw[..., 1:] - raw[..., :1] if self.difference else raw
+        return raw if self.sign == 1 else raw * self.sign
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,11 @@ class DrawnModules:
         step = max(1, _HANDED_ON // (each * drawn[0].n_rows)) * drawn[0].n_rows
         for start in range(0, len(x), step):
             rows = slice(start, min(start + step, len(x)))
-            yield rows, [functions(x[rows]) for functions in drawn]
+            try:
+                yield rows, [functions(x[rows]) for functions in drawn]
+            except ModuleRefusedError as error:
+                owner = self.members[0].layout.owner
+                raise ModuleRefusedError(f"{owner}: {error}") from error
 
 
 class _Drawn:
@@ -196,9 +208,7 @@ class _Drawn:
         self.n_rows = max(_ROWS[accelerated], min(4 * _ROWS[accelerated], together))
         budget = _STEP_BYTES[accelerated] // (8 if self.dtype == torch.float64 else 4)
         most = max(1, budget // (max(1, layout.largest) * self.n_rows))
-        self.parts = [
-            range(first, min(first + most, n_draws)) for first in range(0, n_draws, most)
-        ]
+        self.parts = [range(first, min(first + most, n_draws)) for first in range(0, n_draws, most)]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Raw outputs ``(n_draws, rows, n_raw)``."""
@@ -256,9 +266,8 @@ class Masks:
             random = torch.from_numpy(np.stack(list(made))).unsqueeze(1)
             factor, shift = call.kind.affine(random, call.rate)
             dtype = self.dtype if self.dtype.is_floating_point else torch.float32
-            where = {"device": self.device, "dtype": dtype}
-            made_shift = None if shift is None else shift.to(**where)
-            self._made[number, draws] = factor.to(**where), made_shift
+            moved = None if shift is None else shift.to(self.device, dtype)
+            self._made[number, draws] = factor.to(self.device, dtype), moved
         return self._made[number, draws]
 
     def _random(self, number: int, call: Call, draw: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -281,9 +290,7 @@ class DrawnNoise:
         Whether the rows are there only once until the first dropout.
     """
 
-    def __init__(
-        self, layout: Layout, masks: Masks, draws: range, n_rows: int, late: bool
-    ) -> None:
+    def __init__(self, layout: Layout, masks: Masks, draws: range, n_rows: int, late: bool) -> None:
         self.layout, self.masks, self.draws, self.n_rows = layout, masks, draws, n_rows
         self.together, self.number = not late, 0
 

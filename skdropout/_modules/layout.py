@@ -77,6 +77,8 @@ class Layout:
         Whether it takes statistics of batches in training.
     complaint : str or None
         What a user should hear of it.
+    owner : str
+        How an error about the module begins.
     """
 
     sites: tuple[Site, ...]
@@ -89,6 +91,7 @@ class Layout:
     probabilities: bool
     of_batches: bool
     complaint: str | None
+    owner: str = ""
 
     @property
     def noisy(self) -> bool:
@@ -176,7 +179,7 @@ def _attention_rate(args: tuple, kwargs: dict[str, Any]) -> float:
     return kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
 
 
-def layout_of(module: nn.Module, rows: Tensor) -> Layout:
+def layout_of(module: nn.Module, rows: Tensor, owner: str = "") -> Layout:
     """Watch a module, which stays as it is, on a few rows.
 
     Parameters
@@ -184,6 +187,8 @@ def layout_of(module: nn.Module, rows: Tensor) -> Layout:
     module : Module
     rows : Tensor of shape (n_rows, ...)
         On the device of the module; one at least.
+    owner : str
+        How an error about the module begins, once it predicts.
 
     Raises
     ------
@@ -217,6 +222,7 @@ def layout_of(module: nn.Module, rows: Tensor) -> Layout:
         probabilities=bool((raw >= 0).all() and (raw.sum(1) - 1).abs().max() < 1e-4),
         of_batches=any(isinstance(part, _OF_BATCHES) for part in module.modules()),
         complaint=training.complaint,
+        owner=owner,
     )
 
 

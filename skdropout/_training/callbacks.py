@@ -62,9 +62,7 @@ _FILES = (
 _FROZEN = "the optimizer moves all parameters as one vector and cannot leave some of them out"
 _REFUSALS = (
     _Refusal((skorch.Checkpoint, skorch.TrainEndCheckpoint, skorch.LoadInitState), _FILES),
-    _Refusal(
-        (skorch.Freezer, skorch.Unfreezer), _FROZEN, lambda _, training: training.one_vector
-    ),
+    _Refusal((skorch.Freezer, skorch.Unfreezer), _FROZEN, lambda _, training: training.one_vector),
     _Refusal(
         (skorch.ParamMapper,),
         _FROZEN,

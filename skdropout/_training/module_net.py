@@ -103,6 +103,8 @@ class ModuleNet(NeuralNet):
     module_: Any
     criterion_: Any
     optimizer_: Any
+    device: Any
+    kls_: list[Any]
 
     def __init__(
         self,
@@ -176,7 +178,8 @@ class ModuleNet(NeuralNet):
         self.last_epoch_ = len(self.history) + (self.max_epochs if epochs is None else epochs)
         super().partial_fit(X, y, classes=classes, **fit_params)
         self.module_.eval()
-        self.layout = with_rates(self.layout, self.module_, X.x[:2])
+        few: Any = X.x[:2]
+        self.layout = with_rates(self.layout, self.module_, few)
         for name in (*_IN_TRAINING, "kls_", "penalized_"):
             self.__dict__.pop(name, None)
         return self
@@ -213,7 +216,8 @@ class ModuleNet(NeuralNet):
         raw, y = self.readout(outputs_of(raw, len(x))).unsqueeze(0), y.unsqueeze(0)
         factor = 1.0 if weight is None else weight
         likelihood = (self.criterion_.objective(raw, y)[0] * factor).mean()
-        others = {"kl": sum((kl() for kl in self.kls_), likelihood.new_zeros(())) / self.n_rows_}
+        kl = sum((term() for term in self.kls_), likelihood.new_zeros(()))
+        others: dict[str, Any] = {"kl": kl / self.n_rows_}
         others["penalty"] = self._penalty() / len(x)
         objective = likelihood + sum(others.values())
         (objective if self.scale_ is None else objective * self.scale_[0]).backward()
@@ -253,7 +257,9 @@ class ModuleNet(NeuralNet):
     def _validate(self, rows: Rows) -> None:
         self.module_.eval()
         with torch.no_grad():
-            score = float(mean_log_prob(self.member, self.criterion_, rows, self.n_validation_draws))
+            score = float(
+                mean_log_prob(self.member, self.criterion_, rows, self.n_validation_draws)
+            )
         self._record("valid_loss", -score)
         self.history.record("valid_scores", [score])
 
@@ -308,9 +314,7 @@ class ModuleNet(NeuralNet):
             self.initialize_optimizer()
 
 
-def mean_log_prob(
-    member: ModuleMember, likelihood: Likelihood, rows: Rows, n_draws: int
-) -> Tensor:
+def mean_log_prob(member: ModuleMember, likelihood: Likelihood, rows: Rows, n_draws: int) -> Tensor:
     """Log predictive density of the mixture over some draws of a module, in nats per row.
 
     Parameters
@@ -325,7 +329,8 @@ def mean_log_prob(
     stack = ModuleStack([member])
     drawn = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
     total = torch.zeros((), device=rows.x.device)
-    for part, (raw,) in drawn.evaluate(rows.x):
+    x: Any = rows.x
+    for part, (raw,) in drawn.evaluate(x):
         y = rows.y[part].expand(len(raw), *rows.y[part].shape).flatten(0, 1)
         # To the likelihood, draws are more rows.
         losses = likelihood.loss(raw.flatten(0, 1).unsqueeze(0), y.unsqueeze(0)).view(raw.shape[:2])

@@ -66,8 +66,10 @@ class ConvNet(nn.Module):
         n_outputs: int,
     ) -> None:
         super().__init__()
-        channels, hidden = _sizes("n_channels", n_channels), _sizes("hidden_layer_sizes",
-                                                                    hidden_layer_sizes)
+        channels, hidden = (
+            _sizes("n_channels", n_channels),
+            _sizes("hidden_layer_sizes", hidden_layer_sizes),
+        )
         shape = tuple(input_shape)
         if len(shape) not in (2, 3):
             raise ValueError(
@@ -101,6 +103,6 @@ class ConvNet(nn.Module):
 def _sizes(name: str, values: Any) -> tuple[int, ...]:
     """One or several positive ints."""
     sizes = (values,) if isinstance(values, Integral) else tuple(values)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(f"ConvNet: {name} must be positive ints, got {values!r}")
     return tuple(int(size) for size in sizes)

@@ -37,6 +37,8 @@ class GaussianDropout(nn.Module):
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
+    rate: float
+
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
         if not isinstance(rate, Real) or not 0 <= rate < 1:
@@ -83,6 +85,10 @@ class ConcreteDropout(nn.Module):
     0.2
     """
 
+    logit: nn.Parameter
+    start: float
+    channels: bool
+    temperature: float
     n_units: int
 
     def __init__(
