@@ -284,7 +284,7 @@ class DropoutEstimator(BaseEstimator, ABC):
         model.net_, model.calibration_ = net, None
         return model
 
-    def _receive(self, fitting: Fitting, net: Any) -> Any:
+    def _receive(self: Any, fitting: Fitting, net: Any) -> Any:
         """Receive what was trained, and set everything that follows from it.
 
         Parameters

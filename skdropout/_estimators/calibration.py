@@ -12,10 +12,12 @@ from .._inference.functions import Draws, reduce
 from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._support.compressed import given as as_given
 from .._support.random import local_random_state
+from .._training.net import DropoutNet
 from .._training.rows import Rows
 from .described import Held
 from .fitting import Fitting
 from .held_out import functions_of_members, held_out
+from .parameters import Parameters
 
 # Rows that pin one number down to a per cent or two; more only take longer.
 _ENOUGH_ROWS = 5000
@@ -38,20 +40,20 @@ class OutOfFold(NamedTuple):
     parts: list[tuple[np.ndarray, list[int]]]
 
     @classmethod
-    def of(cls, fitting: Fitting, net: Any) -> OutOfFold:
+    def of(cls, fitting: Fitting, net: DropoutNet) -> OutOfFold:
         """Of what was trained for a fit."""
         there = answering(fitting, net)
         parts = [(held.numbers, who) for held, who in there if held.numbers is not None]
         return cls(len(fitting.described.given.y), parts)
 
 
-def answering(fitting: Fitting, net: Any) -> Iterator[tuple[Held, list[int]]]:
+def answering(fitting: Fitting, net: DropoutNet) -> Iterator[tuple[Held, list[int]]]:
     """Held-out rows, and which members of a net have not seen them.
 
     Parameters
     ----------
     fitting : Fitting
-    net : DropoutNet or ModuleNets
+    net : DropoutNet
         Trained for it. It may lack members, whose training diverged.
     """
     # By seed: in another process, or in networks that went on, they are copies.
@@ -62,14 +64,15 @@ def answering(fitting: Fitting, net: Any) -> Iterator[tuple[Held, list[int]]]:
             yield held, there
 
 
-def calibrated(given: Any, fitting: Fitting, net: Any) -> dict[str, Any] | None:
+def calibrated(given: Parameters, fitting: Fitting, net: DropoutNet) -> dict[str, Any] | None:
     """What calibration chose, if the user wants it and there are rows for it.
 
     Parameters
     ----------
-    given : estimator
+    given : Parameters
+        Of the estimator.
     fitting : Fitting
-    net : DropoutNet or ModuleNets
+    net : DropoutNet
         Trained for it.
     """
     target = fitting.described.target
@@ -99,15 +102,16 @@ def _some(rows: Rows, most: int, rng: np.random.RandomState) -> Rows:
 
 
 def out_of_fold(
-    given: Any, fitting: Fitting, net: Any, calibration: dict[str, Any] | None
+    given: Parameters, fitting: Fitting, net: DropoutNet, calibration: dict[str, Any] | None
 ) -> dict[str, Any]:
     """What members say about training rows that they have not seen, as fitted attributes.
 
     Parameters
     ----------
-    given : estimator
+    given : Parameters
+        Of the estimator.
     fitting : Fitting
-    net : DropoutNet or ModuleNets
+    net : DropoutNet
         Trained for it.
     calibration : dict or None
         From `calibrated`.

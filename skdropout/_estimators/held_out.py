@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from .._inference.functions import Draws
 from .._likelihoods.base import Likelihood
+from .._networks.plain import PlainStack
 from .._support.members import select_members
+from .._training.net import DropoutNet
 from .._training.rows import Rows
 
 # Draws of the networks that calibrate: a few per cent of error in the spread between them.
@@ -40,7 +42,7 @@ class HeldOut(NamedTuple):
         return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
-def held_out(net: Any, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
+def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
     """What some members of a net say about rows, in a few draws, as spread as all of them are.
 
     A prediction is the mean over all members, which is less sure than each of them. So the draws of
@@ -50,7 +52,7 @@ def held_out(net: Any, members: Sequence[int], rows: Rows, n_draws: int) -> Held
 
     Parameters
     ----------
-    net : DropoutNet or ModuleNets
+    net : DropoutNet
     members : sequence of int
         Increasing.
     rows : Rows
@@ -74,23 +76,25 @@ def held_out(net: Any, members: Sequence[int], rows: Rows, n_draws: int) -> Held
     return HeldOut(_likelihood_of(net, [members[turn] for turn in turns]), spread, rows)
 
 
-def _raws(net: Any, members: list[int], rows: Rows, n_draws: int) -> list[Tensor]:
+def _raws(net: DropoutNet, members: list[int], rows: Rows, n_draws: int) -> list[Tensor]:
     plain, _ = functions_of_members(net, members, n_draws)
     with torch.inference_mode():
         chunks = [raws for _, raws in Draws(plain).over(rows.x)]
         return [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
 
 
-def _likelihood_of(net: Any, members: list[int]) -> Likelihood:
+def _likelihood_of(net: DropoutNet, members: list[int]) -> Likelihood:
     return select_members(net.criterion_, torch.as_tensor(members))
 
 
-def functions_of_members(net: Any, members: Sequence[int], n_draws: int) -> tuple[Any, Likelihood]:
+def functions_of_members(
+    net: DropoutNet, members: Sequence[int], n_draws: int
+) -> tuple[PlainStack, Likelihood]:
     """Plain networks of some members, and their likelihood.
 
     Parameters
     ----------
-    net : DropoutNet or ModuleNets
+    net : DropoutNet
     members : sequence of int
         Increasing.
     n_draws : int

@@ -45,7 +45,7 @@ def trained_module(estimator: DropoutModule) -> nn.Module:
     return copy.deepcopy(estimator.module).eval()
 
 
-def hold(estimator: DropoutModule, target: Target, X: Any, y: Any, weight: Any) -> Any:
+def hold(estimator: Any, target: Target, X: Any, y: Any, weight: Any) -> Any:
     """Let an estimator have what was trained, and calibrate it on rows, if there are any.
 
     Parameters

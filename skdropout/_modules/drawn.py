@@ -119,8 +119,12 @@ class ModuleStack:
         seeds : sequence of int, one per member, optional
             By default those of the draws that predict.
         """
-        chosen = [member.seeds()[3] for member in self.members] if seeds is None else list(seeds)
+        chosen = self.draw_seeds() if seeds is None else list(seeds)
         return DrawnModules(self.members, chosen, n_draws)
+
+    def draw_seeds(self) -> list[int]:
+        """Seeds of the draws that predict, one per member."""
+        return [member.seeds()[3] for member in self.members]
 
     def rates(self) -> np.ndarray:
         """Of each dropout that is on in training: ``(members, n_dropouts)``."""
@@ -197,7 +201,7 @@ class _Drawn:
         self.device, self.dtype = values.device, dtype
         if dtype == torch.float64 and layout.doubles:
             module = copy.deepcopy(module).double()
-        elif not layout.integers:
+        else:
             self.dtype = torch.float32
         self.given = dtype
         self.module, self.layout, self.readout = module, layout, member.readout
@@ -265,9 +269,8 @@ class Masks:
             made = (self._random(number, call, draw, shape) for draw in draws)
             random = torch.from_numpy(np.stack(list(made))).unsqueeze(1)
             factor, shift = call.kind.affine(random, call.rate)
-            dtype = self.dtype if self.dtype.is_floating_point else torch.float32
-            moved = None if shift is None else shift.to(self.device, dtype)
-            self._made[number, draws] = factor.to(self.device, dtype), moved
+            moved = None if shift is None else shift.to(self.device, self.dtype)
+            self._made[number, draws] = factor.to(self.device, self.dtype), moved
         return self._made[number, draws]
 
     def _random(self, number: int, call: Call, draw: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -226,7 +226,8 @@ class ModuleNet(NeuralNet):
             self.criterion_.observe(raw, y, None if weight is None else weight.unsqueeze(0))
             terms = {"likelihood": losses.mean(), **others}
             for name, value in terms.items():
-                self.sums_[name] += float(value) * len(x) / self.n_rows_
+                value = value.item() if isinstance(value, Tensor) else value
+                self.sums_[name] += value * len(x) / self.n_rows_
         named = list(self.get_all_learnable_params())
         self.notify("on_grad_computed", named_parameters=named, X=x, y=y, training=True)
         return {"loss": sum(terms.values()).detach(), "y_pred": raw}

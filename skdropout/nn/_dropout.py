@@ -81,7 +81,7 @@ class ConcreteDropout(nn.Module):
     Examples
     --------
     >>> from skdropout.nn import ConcreteDropout
-    >>> round(float(ConcreteDropout(rate=0.2).rate), 6)
+    >>> round(ConcreteDropout(rate=0.2).rate.item(), 6)
     0.2
     """
 
