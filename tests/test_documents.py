@@ -105,6 +105,7 @@ def test_readme_refers_whom_it_says():
     [
         "docs/index.md",
         "docs/families.md",
+        "docs/own-networks.md",
         "docs/search.md",
         "docs/tables.md",
         "docs/wrappers.md",

@@ -22,14 +22,15 @@ def test_turned_digits_are_less_sure_and_referral_leaves_fewer_errors(example, t
     example["main"](["--figure", str(figure), "--epochs", "12"])
     said = capsys.readouterr().out
     assert figure.stat().st_size > 10_000
-    # With twelve epochs instead of sixty three seeds give 93 to 95 %.
+    # With twelve epochs instead of sixty three seeds give 91 to 92 %.
     assert float(re.search(r"Accuracy ([\d.]+)%", said)[1]) > 88
     everybody = float(re.search(r"all digits: ([\d.]+)%", said)[1])
     assert float(re.search(r"that are kept: ([\d.]+)%", said)[1]) < everybody
     rows = re.findall(r"(\d+) deg +([\d.]+)% +([\d.]+) +([\d.]+)", said)
     table = np.array(rows, dtype=float)
     assert table[:, 0].tolist() == example["ANGLES"].tolist()
-    # The totals at no and at 30 degrees: .6 and 1.3 with three seeds, epistemic .3 and .6.
+    # Three seeds: totals .60 to .73 at no and 1.2 to 1.3 at 30 degrees, epistemic .40 to .49 and
+    # .74 to .81.
     assert table[3, 1] < table[0, 1] - 20
     assert table[3, 2] > table[0, 2] + 0.2
     assert table[3, 3] > table[0, 3] + 0.1
