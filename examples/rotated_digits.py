@@ -65,9 +65,7 @@ def uncertainties(
     model: DropoutModuleClassifier, images: np.ndarray, angles: Sequence[float]
 ) -> list[Uncertainty]:
     """Entropies of images at each angle, in nats."""
-    return [
-        model.predict_uncertainty(turned(images, angle), measure="entropy") for angle in angles
-    ]
+    return [model.predict_uncertainty(turned(images, angle), measure="entropy") for angle in angles]
 
 
 def kept_and_wrong(decision: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

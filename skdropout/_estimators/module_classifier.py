@@ -6,11 +6,11 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils import ClassifierTags, Tags
 
 from .._likelihoods.base import Likelihood
 from .._modules.drawn import Readout
+from .class_answers import ClassAnswers
 from .class_labels import ClassLabels
 from .classifier import DropoutMLPClassifier
 from .module_base import DropoutModule
@@ -20,7 +20,7 @@ from .trained import hold
 
 @takes_module_parameters
 @dataclass(eq=False, repr=False)
-class DropoutModuleClassifier(ClassifierMixin, DropoutModule):
+class DropoutModuleClassifier(ClassAnswers, DropoutModule):
     """A torch module with dropout as a classifier that says how sure it is.
 
     Any network of one's own, for rows of any shape, gets the methods of `DropoutMLPClassifier`: its
@@ -236,6 +236,10 @@ class DropoutModuleClassifier(ClassifierMixin, DropoutModule):
         "class_weight": DropoutMLPClassifier._parameter_constraints["class_weight"],
     }
 
+    _auto_batch_size = staticmethod(DropoutMLPClassifier._auto_batch_size)
+    # The outputs of the classes, of a module that was trained elsewhere.
+    _order = list[int]()
+
     def __sklearn_tags__(self) -> Tags:
         tags = self._with_input_tags(super().__sklearn_tags__())
         tags.classifier_tags = ClassifierTags(multi_label=True)
@@ -299,25 +303,3 @@ class DropoutModuleClassifier(ClassifierMixin, DropoutModule):
         if width == 1:
             return Readout(sign=-1.0 if self._order[0] else 1.0)
         return Readout(self._order, difference=readout.difference)
-
-    _numeric_target = False
-    # The outputs of the classes, of a module that was trained elsewhere.
-    _order = list[int]()
-    _auto_batch_size = staticmethod(DropoutMLPClassifier._auto_batch_size)
-    # What labels are, and what is asked of their probabilities, does not depend on the network.
-    partial_fit = DropoutMLPClassifier.partial_fit
-    _checked_target = DropoutMLPClassifier._checked_target
-    _total_weight = DropoutMLPClassifier._total_weight
-    _class_weights = DropoutMLPClassifier._class_weights
-    _check_again = DropoutMLPClassifier._check_again
-    _read_target = DropoutMLPClassifier._read_target
-    _indicators = DropoutMLPClassifier._indicators
-    predict = DropoutMLPClassifier.predict
-    predict_proba = DropoutMLPClassifier.predict_proba
-    predict_log_proba = DropoutMLPClassifier.predict_log_proba
-    sample_proba = DropoutMLPClassifier.sample_proba
-    score = DropoutMLPClassifier.score
-    _measures = DropoutMLPClassifier._measures
-    _scored_target = DropoutMLPClassifier._scored_target
-    _shaped = DropoutMLPClassifier._shaped
-    _column_names = DropoutMLPClassifier._column_names

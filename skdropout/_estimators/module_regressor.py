@@ -6,7 +6,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from .._likelihoods.base import Likelihood
@@ -19,6 +18,7 @@ from .._predictive.target_columns import TargetColumns
 from .._training.rows import Rows
 from .module_base import DropoutModule
 from .module_parameters import takes_module_parameters
+from .number_answers import NumberAnswers
 from .numbers import RealNumbers
 from .regressor import DropoutMLPRegressor
 from .trained import hold, learn_noise
@@ -26,7 +26,7 @@ from .trained import hold, learn_noise
 
 @takes_module_parameters
 @dataclass(eq=False, repr=False)
-class DropoutModuleRegressor(RegressorMixin, DropoutModule):
+class DropoutModuleRegressor(NumberAnswers, DropoutModule):
     """A torch module with dropout as a regressor that says how sure it is.
 
     Any network of one's own, for rows of any shape, gets the methods of `DropoutMLPRegressor`: its
@@ -254,6 +254,12 @@ class DropoutModuleRegressor(RegressorMixin, DropoutModule):
         "normalize_y": ["boolean"],
     }
 
+    _auto_batch_size = staticmethod(DropoutMLPRegressor._auto_batch_size)
+    # Until the module's outputs are known, which say whether it is another.
+    noise = "homoscedastic"
+    # Of a module that was trained elsewhere, if it was given.
+    _noise_std = cast("float | None", None)
+
     def __sklearn_tags__(self) -> Tags:
         tags = self._with_input_tags(super().__sklearn_tags__())
         tags.target_tags.multi_output = True
@@ -333,30 +339,3 @@ class DropoutModuleRegressor(RegressorMixin, DropoutModule):
     def _learn_noise(self, rows: Rows) -> None:
         if self._noise_std is None:
             learn_noise(self.net_, rows, fixed_draws(self.n_draws))
-
-    _numeric_target = True
-    # Of a module that was trained elsewhere, if it was given.
-    _noise_std = cast("float | None", None)
-    # Until the module's outputs are known, which say whether it is another.
-    noise: ClassVar[str] = "homoscedastic"
-    _auto_batch_size = staticmethod(DropoutMLPRegressor._auto_batch_size)
-    # What numbers are, and what is asked of their distribution, does not depend on the network.
-    partial_fit = DropoutMLPRegressor.partial_fit
-    _checked_target = DropoutMLPRegressor._checked_target
-    _total_weight = DropoutMLPRegressor._total_weight
-    _check_again = DropoutMLPRegressor._check_again
-    _read_target = DropoutMLPRegressor._read_target
-    _warn_of_constants = DropoutMLPRegressor._warn_of_constants
-    noise_std_ = DropoutMLPRegressor.noise_std_
-    predict = DropoutMLPRegressor.predict
-    predict_quantiles = DropoutMLPRegressor.predict_quantiles
-    predict_interval = DropoutMLPRegressor.predict_interval
-    sample_y = DropoutMLPRegressor.sample_y
-    crps = DropoutMLPRegressor.crps
-    score = DropoutMLPRegressor.score
-    _quantiles = DropoutMLPRegressor._quantiles
-    _asked = DropoutMLPRegressor._asked
-    _measures = DropoutMLPRegressor._measures
-    _scored_target = DropoutMLPRegressor._scored_target
-    _shaped = DropoutMLPRegressor._shaped
-    _column_names = DropoutMLPRegressor._column_names

@@ -13,6 +13,8 @@ from torch import nn
 from .interception import FreshNoise, Generators, Interception
 from .layout import ModuleRefusedError
 
+_ALLOWED = "it must be a torch.nn.Module, a class of them or a function that returns one"
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -44,10 +46,7 @@ class Blueprint:
         with Interception(FreshNoise(generators), generators):
             module = self._instance()
         if not isinstance(module, nn.Module):
-            raise ModuleRefusedError(
-                "it must be a torch.nn.Module, a class of them or a function that returns one, "
-                f"and gave a {type(module).__name__}"
-            )
+            raise ModuleRefusedError(f"{_ALLOWED}, and gave a {type(module).__name__}")
         return module
 
     def _instance(self) -> Any:
@@ -58,6 +57,8 @@ class Blueprint:
                     "is an instance; give the class"
                 )
             return started_anew(copy.deepcopy(self.given))
+        if not callable(self.given):
+            raise ModuleRefusedError(f"{_ALLOWED}, got {self.given!r:.100}")
         parameters = {**_taken(self.given, self.filled_in), **self.parameters}
         try:
             return self.given(**parameters)

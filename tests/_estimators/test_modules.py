@@ -554,7 +554,10 @@ class Infinite(Dense):
 
 
 BAD = {
-    "no module": (lambda: DropoutModuleClassifier(3), "module=int: it cannot be made with"),
+    "no module": (
+        lambda: DropoutModuleClassifier(3),
+        "module=int: it must be a torch.nn.Module, a class of them or a function.*got 3",
+    ),
     "a function of none": (lambda: DropoutModuleClassifier(lambda: 3), "gave a int"),
     "an argument too many": (
         lambda: DropoutModuleClassifier(Dense, module__depth=3),
