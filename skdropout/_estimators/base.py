@@ -328,8 +328,7 @@ class DropoutEstimator(BaseEstimator, ABC):
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         if not n_before:
             self.calibration_ = None
-        heard = [f"{type(self).__name__}: {part}" for part in self._noise_complaints(net)]
-        for sentence, category in complaints(self, net, heard, max_iter):
+        for sentence, category in complaints(self, net, max_iter):
             warn(sentence, category)
 
     # ---- prediction ----------------------------------------------------------------------

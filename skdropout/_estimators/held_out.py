@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._inference.functions import Draws
+from .._inference.draws import evaluate
 from .._likelihoods.base import Likelihood
 from .._networks.plain import PlainStack
 from .._support.members import select_members
@@ -79,7 +79,7 @@ def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) 
 def _raws(net: DropoutNet, members: list[int], rows: Rows, n_draws: int) -> list[Tensor]:
     plain, _ = functions_of_members(net, members, n_draws)
     with torch.inference_mode():
-        chunks = [raws for _, raws in Draws(plain).over(rows.x)]
+        chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
         return [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
 
 

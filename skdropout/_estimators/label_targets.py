@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from .._inference.moments.outputs import GaussianOutputs
-from .._modules.drawn import Readout
-from .._modules.layout import Layout, ModuleRefusedError
 from .._predictive.scaling import LogitScores, quality_of_logits, temperature_of_logits
 from .held_out import HeldOut
 from .targets import Target
@@ -54,27 +52,6 @@ class LabelTarget(Target):
     @abstractmethod
     def _logits(self, raw: Tensor) -> Tensor:
         """Logits as `scores` takes them, from raw outputs."""
-
-    @property
-    def n_expected(self) -> int:
-        return self.likelihood(1).n_raw
-
-    def of_module(self, layout: Layout) -> tuple[LabelTarget, Readout]:
-        n_classes = len(self.classes)
-        if layout.width == n_classes and n_classes > 1 and layout.probabilities and not self.shape:
-            raise ModuleRefusedError(
-                "what it returns for a row sums to one, as probabilities do; return logits, "
-                "without a softmax"
-            )
-        if layout.width == self.n_expected:
-            return self, Readout()
-        if layout.width == n_classes == 2 and not self.shape:
-            return self, Readout(difference=True)
-        also = " (or 2, a logit for each)" if self.n_expected == 1 and not self.shape else ""
-        raise ModuleRefusedError(
-            f"it has {layout.width} outputs, and {len(self.classes)} "
-            f"{'labels per row' if self.shape else 'classes'} need {self.n_expected}{also}"
-        )
 
     def check_shape(self, y: np.ndarray) -> None:
         """Refuse labels of a later call that are more or fewer per row than in the first."""

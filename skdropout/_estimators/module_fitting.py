@@ -25,6 +25,7 @@ from .._training.plan import Plan
 from .._training.rows import Rows
 from .described import Described, Held
 from .fitting import Fitting, folds_of, one_part
+from .module_targets import n_expected, of_module
 from .recipe import VALIDATION_DRAWS, all_callbacks, batch_size
 
 if TYPE_CHECKING:
@@ -167,13 +168,13 @@ def untrained(
     blueprint = Blueprint(
         estimator.module,
         estimator._module_parameters,
-        {"input_shape": tuple(rows.shape[1:]), "n_outputs": described.target.n_expected},
+        {"input_shape": tuple(rows.shape[1:]), "n_outputs": n_expected(described.target)},
     )
     seeds = [int(state) for state in np.random.SeedSequence(seed).generate_state(n_members)]
     with named(estimator):
         modules = [blueprint.build(member_seeds(one)[0]) for one in seeds]
         layout = layout_of(modules[0], rows, said_of_module(estimator))
-        target, readout = described.target.of_module(layout)
+        target, readout = of_module(described.target, layout)
         members = [ModuleMember(s, m, layout, readout) for s, m in zip(seeds, modules, strict=True)]
         late = with_prefix(members[0], rows).layout
     return replace(described, target=target), tuple(replace(m, layout=late) for m in members)

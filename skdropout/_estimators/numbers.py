@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +15,6 @@ from .._likelihoods.gaussian import GaussianLikelihood
 from .._likelihoods.heteroscedastic import HeteroscedasticLikelihood
 from .._likelihoods.normal import SMALLEST_VARIANCE
 from .._likelihoods.poisson import PoissonLikelihood
-from .._modules.drawn import Readout
-from .._modules.layout import Layout, ModuleRefusedError
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
 from .._predictive.mixture import Mixture
@@ -53,26 +50,6 @@ class NumericTarget(Target):
 
     def moments(self, stack: Stack) -> MomentStack:
         return stack.moments()
-
-    @property
-    def n_expected(self) -> int:
-        return len(self.columns.constant)
-
-    @abstractmethod
-    def _with_variances(self) -> NumericTarget | None:
-        """The target whose noise differs from row to row; None if there is none."""
-
-    def of_module(self, layout: Layout) -> tuple[NumericTarget, Readout]:
-        learned = self.columns.learned.tolist()
-        n_columns, varying = self.n_expected, self._with_variances()
-        if layout.width == n_columns:
-            return self, Readout(learned)
-        if layout.width == 2 * n_columns and varying is not None:
-            return varying, Readout([*learned, *(n_columns + column for column in learned)])
-        both = f", or {2 * n_columns} with a variance for each" if varying is not None else ""
-        raise ModuleRefusedError(
-            f"it has {layout.width} outputs, and y with {n_columns} columns needs {n_columns}{both}"
-        )
 
     def shaped(self, values: np.ndarray) -> np.ndarray:
         """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
@@ -192,11 +169,6 @@ class RealNumbers(NumericTarget):
             return mixture
         return mixture.scaled(np.atleast_1d(calibration["scale"]), centre)
 
-    def _with_variances(self) -> RealNumbers:
-        other = copy.copy(self)
-        other.heteroscedastic = True
-        return other
-
     def noise_std(self, variance: np.ndarray, calibration: dict[str, Any] | None) -> np.ndarray:
         """Standard deviation of the noise in the units of y: ``(n_outputs,)``.
 
@@ -288,9 +260,6 @@ class Counts(NumericTarget):
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(outputs)]
         rates = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
         return PoissonMixture(rates).widened(self.columns, SMALLEST_VARIANCE)
-
-    def _with_variances(self) -> None:
-        return None
 
     # The spread of counts follows from their mean.
     can_be_calibrated = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,23 +52,19 @@ def noise_complaints(stack: Stack) -> Iterator[str]:
             yield f"{place}: {complaint}"
 
 
-def complaints(
-    given: Any, net: Any, of_noise: Sequence[str], max_iter: int | None
-) -> Iterator[tuple[str, type[Warning]]]:
+def complaints(given: Any, net: Any, max_iter: int | None) -> Iterator[tuple[str, type[Warning]]]:
     """What a user should hear of a training, as sentences and kinds of warnings.
 
     Parameters
     ----------
     given : estimator
     net : DropoutNet or ModuleNets
-    of_noise : sequence of str
-        Sentences that there are already.
     max_iter : int or None
         Epochs after which training should have ended by itself. None if that was not asked.
     """
     name = type(given).__name__
-    for sentence in of_noise:
-        yield sentence, UserWarning
+    for sentence in given._noise_complaints(net):
+        yield f"{name}: {sentence}", UserWarning
     if max_iter is None:
         return
     if net.interrupted:

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from .._likelihoods.base import Likelihood
-from .._modules.drawn import Readout
-from .._modules.layout import Layout
 from .._networks.plain import MomentStack
 from .._networks.stack import Stack
 from .held_out import HeldOut
@@ -58,21 +56,6 @@ class Target(ABC):
             Of the rows that are to be held out.
         quiet : bool, default=False
             Do not warn of classes that no rows are held out of.
-        """
-
-    @property
-    @abstractmethod
-    def n_expected(self) -> int:
-        """Outputs that a module of one's own has, unless it says otherwise."""
-
-    @abstractmethod
-    def of_module(self, layout: Layout) -> tuple[Target, Readout]:
-        """The target as a module takes it, and what of its outputs that is.
-
-        Raises
-        ------
-        ModuleRefusedError
-            If it has too few or too many outputs.
         """
 
     @abstractmethod

@@ -21,6 +21,7 @@ from .calibration import calibrated
 from .described import Described, Held, checked_weight, to_rows
 from .fitting import Fitting
 from .module_fitting import ModuleJob, said_of_module
+from .module_targets import of_module
 from .splits import Given
 from .targets import Target
 
@@ -96,7 +97,7 @@ def settled(estimator: DropoutModule, x: np.ndarray) -> tuple[Target, ModuleNets
     rows = torch.from_numpy(x[:8].astype(np.float32))
     module, seed = estimator._trained, estimator._seed
     layout = layout_of(module.cpu(), rows, said_of_module(estimator))
-    target, readout = estimator._target.of_module(layout)
+    target, readout = of_module(estimator._target, layout)
     readout = estimator._in_order(readout, layout.width)
     member = with_prefix(ModuleMember(seed, module, layout, readout), rows)
     options = {option: getattr(estimator, option) for option in Plan.__dataclass_fields__}

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .._modules.drawn import DrawnModules
 from .._networks.plain import MomentStack, PlainStack
+from .._networks.stack import Stack
 from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, draws_of_each, needed_draws
 from .._predictive.uncertainty import Uncertainty
 from .._support.compressed import Compressed, rows_of
@@ -42,19 +43,17 @@ class Functions(ABC):
 
 
 class Draws(Functions):
-    """Plain networks, or modules with fixed masks.
+    """Plain networks.
 
     Parameters
     ----------
-    plain : PlainStack or DrawnModules
+    plain : PlainStack
     """
 
-    def __init__(self, plain: Any) -> None:
+    def __init__(self, plain: PlainStack) -> None:
         self.plain = plain
 
-    def over(self, x: Any) -> Iterator[tuple[slice, list[Tensor]]]:
-        if isinstance(self.plain, DrawnModules):
-            return self.plain.evaluate(x)
+    def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
         return evaluate(self.plain, x.to(_device(self.plain)))
 
 
@@ -81,7 +80,7 @@ class Rounds(Functions):
 
     Parameters
     ----------
-    stack : Stack or ModuleStack
+    stack : Stack
     known : callable
         Takes raw outputs, and returns variances and their standard errors, each an `Uncertainty`.
     """
@@ -89,7 +88,7 @@ class Rounds(Functions):
     sizes = (FIRST_DRAWS, 200, 400, 800, MOST_DRAWS)
 
     def __init__(
-        self, stack: Any, known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]]
+        self, stack: Stack, known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]]
     ) -> None:
         self.stack, self.known = stack, known
 
@@ -131,6 +130,8 @@ class Rounds(Functions):
 
 
 def _device(stack: PlainStack | MomentStack) -> torch.device:
+    if isinstance(stack, DrawnModules):
+        return stack.reads_from
     return stack.layers[0].linear.weight.device
 
 

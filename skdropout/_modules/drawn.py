@@ -164,6 +164,9 @@ class DrawnModules:
     ) -> None:
         self.members, self.seeds, self.n_draws = members, seeds, n_draws
 
+    # Rows stay here; each chunk goes to the module's device when its turn comes.
+    reads_from = torch.device("cpu")
+
     def evaluate(self, x: Tensor) -> Iterator[tuple[slice, list[Tensor]]]:
         """Evaluate all functions, a chunk of rows at a time.
 
