@@ -35,6 +35,7 @@ def functions_of(estimator: DropoutEstimator, uncertain: str | None = None) -> F
     allowed = {key: estimator._parameter_constraints[key] for key in given}
     validate_parameter_constraints(allowed, given, caller_name=type(estimator).__name__)
     if uncertain and len(stack.members) == 1:
+        estimator._check_noise(uncertain)
         _check_uncertain(estimator, uncertain)
     with torch.inference_mode():
         if not stack.noisy or (estimator.n_draws == 0 and estimator.inference == "draws"):
@@ -46,11 +47,15 @@ def functions_of(estimator: DropoutEstimator, uncertain: str | None = None) -> F
         return Draws(stack.draw(draws_of_each(int(estimator.n_draws), len(stack.members))))
 
 
-def _check_uncertain(estimator: DropoutEstimator, method: str) -> None:
+def _check_uncertain(estimator: Any, method: str) -> None:
     """Raise if a single network would be all that answers."""
     name = type(estimator).__name__
     if not estimator.net_.module_.noisy:
-        raise ValueError(f"{name}.{method}: this model has no noise {estimator._without_noise()}")
+        raise ValueError(
+            f"{name}.{method}: this model has no noise (dropout={estimator.dropout!r}, "
+            f"dropout_rate={estimator.dropout_rate!r}) and one member, so it cannot say how "
+            "sure it is; fit with dropout and a positive rate, or with n_members > 1"
+        )
     if estimator.n_draws == 0 and estimator.inference == "draws":
         raise ValueError(
             f"{name}.{method}: n_draws=0 is the deterministic weight-scaling rule and "

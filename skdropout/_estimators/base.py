@@ -139,9 +139,9 @@ class DropoutEstimator(BaseEstimator, ABC):
     def _noise_complaints(self, net: Any) -> Iterator[str]:
         """What a user should hear of the noise."""
 
-    @abstractmethod
-    def _without_noise(self) -> str:
-        """Why there is no noise, and what to do."""
+    def _check_noise(self, method: str) -> None:
+        """Say in words of its own that a single network has no noise."""
+        return
 
     @abstractmethod
     def _measures(self) -> frozenset[str]:
@@ -515,13 +515,6 @@ class DropoutMLP(Parameters, DropoutEstimator):
 
     def _noise_complaints(self, net: DropoutNet) -> Iterator[str]:
         return noise_complaints(net.module_)
-
-    def _without_noise(self) -> str:
-        return (
-            f"(dropout={self.dropout!r}, dropout_rate={self.dropout_rate!r}) and one member, so it "
-            "cannot say how sure it is; fit with dropout and a positive rate, or with "
-            "n_members > 1"
-        )
 
     def _check_x(self, X: Any) -> Any:
         check_is_fitted(self)
