@@ -16,7 +16,7 @@ from torch import nn
 from .._likelihoods.base import Likelihood
 from .._modules.drawn import Readout
 from .._support.caller_warnings import warn
-from .._training.module_net import ModuleNets
+from .._training.module_nets import ModuleNets
 from .._training.rows import Rows
 from .base import DropoutEstimator
 from .described import Described

@@ -13,14 +13,16 @@ import torch
 from .._likelihoods.base import Likelihood
 from .._modules.building import Blueprint
 from .._modules.drawn import ModuleMember, ModuleStack, member_seeds, with_prefix
-from .._modules.layout import ModuleRefusedError, layout_of
+from .._modules.layout import layout_of
+from .._modules.watching import ModuleRefusedError
 from .._predictive.needed_draws import fixed_draws
 from .._support.device import resolve_device
 from .._support.members import select_members
 from .._support.random import new_seed
 from .._support.sklearn import validate_parameters
 from .._training.callbacks import Training
-from .._training.module_net import ModuleNet, ModuleNets
+from .._training.module_net import ModuleNet
+from .._training.module_nets import ModuleNets
 from .._training.plan import Plan
 from .._training.rows import Rows
 from .described import Described, Held

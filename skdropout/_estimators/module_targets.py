@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 from .._modules.drawn import Readout
-from .._modules.layout import Layout, ModuleRefusedError
+from .._modules.layout import Layout
+from .._modules.watching import ModuleRefusedError
 from .label_targets import LabelTarget
 from .numbers import NumericTarget, RealNumbers
 from .targets import Target

@@ -14,7 +14,8 @@ from .._modules.layout import layout_of
 from .._support.device import resolve_device
 from .._support.random import new_seed
 from .._support.sklearn import validate_parameters
-from .._training.module_net import ModuleNet, ModuleNets
+from .._training.module_net import ModuleNet
+from .._training.module_nets import ModuleNets
 from .._training.plan import Plan
 from .._training.rows import Rows
 from .calibration import calibrated

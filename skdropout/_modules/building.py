@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from .interception import FreshNoise, Generators, Interception
-from .layout import ModuleRefusedError
+from .watching import ModuleRefusedError
 
 _ALLOWED = "it must be a torch.nn.Module, a class of them or a function that returns one"
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from skdropout._modules.drawn import ModuleMember, ModuleStack, Readout, with_prefix
-from skdropout._modules.layout import ModuleRefusedError, layout_of
+from skdropout._modules.layout import layout_of
+from skdropout._modules.watching import ModuleRefusedError
 from skdropout.nn import ConcreteDropout
 from tests.module_reference import NETWORKS, in_train_mode, network
 from tests.randomness import assert_mean, assert_same_moments

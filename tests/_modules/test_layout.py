@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from skdropout._modules.layout import ModuleRefusedError, layout_of
+from skdropout._modules.layout import layout_of
+from skdropout._modules.watching import ModuleRefusedError
 from tests.module_reference import network
 
 ROWS = torch.linspace(-1, 1, 30).view(5, 6)
