@@ -128,9 +128,11 @@ def learn_noise(net: ModuleNets, rows: Rows, n_draws: int) -> None:
     with torch.no_grad():
         for part, (raw,) in drawn.evaluate(x):
             n_functions = len(raw)
-            y = rows.y[part].expand(n_functions, *rows.y[part].shape).flatten(0, 1)
-            weight = None if rows.weight is None else rows.weight[part].repeat(n_functions)
-            weight = None if weight is None else weight.unsqueeze(0)
+            y = rows.y[part].to(raw.device)
+            y = y.expand(n_functions, *y.shape).flatten(0, 1)
+            weight = None
+            if rows.weight is not None:
+                weight = rows.weight[part].to(raw.device).repeat(n_functions).unsqueeze(0)
             likelihood.gaps = rows.has_gaps
             likelihood.observe(raw.flatten(0, 1).unsqueeze(0), y.unsqueeze(0), weight)
         likelihood.epoch_end()

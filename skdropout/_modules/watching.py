@@ -16,6 +16,8 @@ from .kinds import Call
 # Calls that map units to new ones; between a dropout and a normalization there should be one.
 _MAPS = frozenset({"linear", "bilinear", "matmul", "bmm", "conv1d", "conv2d", "conv3d"})
 _MAPS_TOO = frozenset(f"conv_transpose{n}d" for n in (1, 2, 3))
+# A sum, as of a residual block, is no dropped unit any more.
+_SUMS = frozenset({"add", "__add__", "__radd__", "add_", "__iadd__"})
 _NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"})
 
 
@@ -64,6 +66,8 @@ class Watcher:
         if name in _MAPS or name in _MAPS_TOO:
             self.dropped_here = False
             self.multiply_adds += result.numel() * args[-1 if len(args) < 2 else 1][0].numel()
+        elif name in _SUMS:
+            self.dropped_here = False
         elif name in _NORMS and self.dropped_here:
             self.complaint = self.complaint or (
                 f"{self.where} normalizes units right after a dropout, whose noise is then part "

@@ -158,6 +158,16 @@ def test_normalization_right_after_a_dropout_is_complained_of(width):
     assert layout_of(before, ROWS).complaint is None
 
 
+def test_a_transformer_that_normalizes_after_its_sums_is_not_complained_of():
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.1, batch_first=True)
+    layer.self_attn.dropout = 0.0
+    module = nn.Sequential(nn.Unflatten(1, (1, 6)), layer, nn.Flatten())
+    layout = layout_of(module, ROWS)
+    # In evaluation torch would take a faster way, without dropouts.
+    assert [site.shape for site in layout.sites] == [(1, 6), (1, 8), (1, 6)]
+    assert layout.complaint is None
+
+
 def test_shortness_of_rows_and_probabilities_are_seen():
     softmax = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.1), nn.Softmax(1))
     assert layout_of(softmax, ROWS[:1]).probabilities
