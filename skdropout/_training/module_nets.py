@@ -167,7 +167,11 @@ class ModuleNets:
 
 def _mean_of(epochs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The numbers of one epoch, as means over the members."""
-    names = [name for name, value in epochs[0].items() if isinstance(value, float)]
+    # A call of `partial_fit` watches nothing, and members may be at epochs of different calls.
+    everywhere = set.intersection(*(set(epoch) for epoch in epochs))
+    names = [
+        name for name in epochs[0] if name in everywhere and isinstance(epochs[0][name], float)
+    ]
     mean: dict[str, Any] = {name: float(np.mean([e[name] for e in epochs])) for name in names}
     mean["dropout_rates"] = np.mean([epoch["dropout_rates"] for epoch in epochs], 0).tolist()
     return mean

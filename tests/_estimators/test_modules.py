@@ -56,7 +56,6 @@ def answers(model, X):
 
 @parametrize_with_checks(
     [
-        DropoutModuleClassifier(Dense, learning_rate_init=0.02, max_iter=30, **ONE_MODULE),
         DropoutModuleRegressor(Dense, learning_rate_init=0.02, max_iter=30, **ONE_MODULE),
         DropoutModuleClassifier(Dense, cv=2, store_oof=True, learning_rate_init=0.02, max_iter=30),
     ],
@@ -201,6 +200,19 @@ def test_partial_fit_goes_on_and_a_weight_of_two_is_two_calls(estimator_class, d
     assert np.abs(answers(first, X) - answers(twice, X)).max() > 1e-4
     little = quick(estimator_class).partial_fit(X, y).partial_fit(X, y, np.full(len(X), 1e-6))
     np.testing.assert_allclose(answers(little, X), answers(first, X), atol=1e-4)
+
+
+def test_partial_fit_goes_on_with_folds_that_stopped_at_different_epochs(estimator_class, data):
+    X, y = data
+    how = {"cv": 3, "learning_rate_init": 0.05, "tol": 0.01, "learning_rate": "constant"}
+    model = estimator_class(Dense, random_state=0, **how).fit(X, y)
+    n_epochs = [len(net.history) for net in model.net_.nets]
+    assert len(set(n_epochs)) > 1
+    before = model.n_iter_
+    model.partial_fit(X, y)
+    assert [len(net.history) for net in model.net_.nets] == [n + 1 for n in n_epochs]
+    assert model.n_iter_ == before + 1
+    assert np.isfinite(model.loss_curve_).all()
 
 
 def test_warm_start_goes_on_from_the_weights_that_there_are(estimator_class, data):
