@@ -2,8 +2,10 @@
 
 from importlib.metadata import version
 
-from . import decision, displays, families, metrics, model_selection, preprocessing
+from . import decision, displays, families, metrics, model_selection, nn, preprocessing
 from ._estimators.classifier import DropoutMLPClassifier
+from ._estimators.module_classifier import DropoutModuleClassifier
+from ._estimators.module_regressor import DropoutModuleRegressor
 from ._estimators.regressor import DropoutMLPRegressor
 from ._predictive.uncertainty import Uncertainty
 from ._wrappers.wrapped import predict_interval, predict_quantiles, predict_uncertainty
@@ -13,12 +15,15 @@ __version__ = version("skdropout")
 __all__ = [
     "DropoutMLPClassifier",
     "DropoutMLPRegressor",
+    "DropoutModuleClassifier",
+    "DropoutModuleRegressor",
     "Uncertainty",
     "decision",
     "displays",
     "families",
     "metrics",
     "model_selection",
+    "nn",
     "predict_interval",
     "predict_quantiles",
     "predict_uncertainty",

@@ -14,8 +14,8 @@ PACKAGE = Path(skdropout.__file__).parent
 FLOORS = [
     {"_support"},
     {"_predictive", "preprocessing"},
-    {"families", "_likelihoods", "_wrappers"},
-    {"_networks", "metrics"},
+    {"families", "_likelihoods", "_modules", "_wrappers"},
+    {"_networks", "metrics", "nn"},
     {"_inference", "decision", "displays"},
     {"_training"},
     {"_estimators"},

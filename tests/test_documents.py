@@ -58,6 +58,20 @@ def test_shared_parameters_are_described_in_the_same_words():
     assert (classifier.keys() ^ regressor.keys()) <= OWN
 
 
+@pytest.mark.parametrize("answer", ["Classifier", "Regressor"])
+def test_estimators_of_modules_describe_what_they_share_in_the_same_words(answer):
+    of_layers, of_modules = (getattr(skdropout, f"Dropout{k}{answer}") for k in ("MLP", "Module"))
+    layers, modules = map(described_parameters, (of_layers, of_modules))
+    names = set(inspect.signature(of_modules).parameters)
+    assert set(modules) == names
+    modules = {name: text.split("\n**")[0] for name, text in modules.items()}
+    defaults = of_layers().get_params(deep=False)
+    for name in names - {"module"}:
+        different = layers[name] != modules[name]
+        assert different == (name in {"cv", "inference"} or "`noise`" in layers[name]), name
+        assert inspect.signature(of_modules).parameters[name].default == defaults[name]
+
+
 def modules():
     return [info.name for info in pkgutil.walk_packages(skdropout.__path__, "skdropout.")]
 
@@ -91,6 +105,7 @@ def test_readme_refers_whom_it_says():
     [
         "docs/index.md",
         "docs/families.md",
+        "docs/own-networks.md",
         "docs/search.md",
         "docs/tables.md",
         "docs/wrappers.md",

@@ -181,10 +181,14 @@ class Leaf(Middle):
     assert len(found) == wrong
 
 
-@pytest.mark.parametrize("leaf", ["DropoutMLPClassifier", "DropoutMLPRegressor"])
-def test_an_estimator_stands_on_one_base_and_its_parameters(leaf):
-    assert list(ancestors(leaf, CLASSES)) == ["DropoutMLP", "Parameters"]
-    assert depth(leaf, CLASSES, "Parameters") == 3
+@pytest.mark.parametrize("kind", ["MLP", "Module"])
+@pytest.mark.parametrize("answer", ["Classifier", "Regressor"])
+def test_an_estimator_stands_on_what_all_share_its_kind_and_its_parameters(kind, answer):
+    parameters = "Parameters" if kind == "MLP" else "ModuleParameters"
+    leaf, answers = f"Dropout{kind}{answer}", {"Classifier": "ClassAnswers"}.get(answer)
+    above = {answers or "NumberAnswers", f"Dropout{kind}", parameters, "DropoutEstimator"}
+    assert set(ancestors(leaf, CLASSES)) == above
+    assert depth(leaf, CLASSES, parameters) == depth(leaf, CLASSES, "DropoutEstimator") == 3
 
 
 # ---- private names of others ---------------------------------------------------------------------

@@ -16,16 +16,16 @@ from .._support.sklearn import Interval, validate_parameter_constraints
 from .._support.threads import threads_for
 
 if TYPE_CHECKING:
-    from .base import DropoutMLP
+    from .base import DropoutEstimator
 
 
 @threads_for()
-def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functions:
+def functions_of(estimator: DropoutEstimator, uncertain: str | None = None) -> Functions:
     """What answers a prediction.
 
     Parameters
     ----------
-    estimator : DropoutMLP
+    estimator : DropoutEstimator
         Fitted.
     uncertain : str, optional
         Name of the call that asks for uncertainty, which needs more than one function.
@@ -35,6 +35,7 @@ def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functio
     allowed = {key: estimator._parameter_constraints[key] for key in given}
     validate_parameter_constraints(allowed, given, caller_name=type(estimator).__name__)
     if uncertain and len(stack.members) == 1:
+        estimator._check_noise(uncertain)
         _check_uncertain(estimator, uncertain)
     with torch.inference_mode():
         if not stack.noisy or (estimator.n_draws == 0 and estimator.inference == "draws"):
@@ -46,7 +47,7 @@ def functions_of(estimator: DropoutMLP, uncertain: str | None = None) -> Functio
         return Draws(stack.draw(draws_of_each(int(estimator.n_draws), len(stack.members))))
 
 
-def _check_uncertain(estimator: DropoutMLP, method: str) -> None:
+def _check_uncertain(estimator: Any, method: str) -> None:
     """Raise if a single network would be all that answers."""
     name = type(estimator).__name__
     if not estimator.net_.module_.noisy:
@@ -62,7 +63,7 @@ def _check_uncertain(estimator: DropoutMLP, method: str) -> None:
         )
 
 
-def check_error(estimator: DropoutMLP) -> None:
+def check_error(estimator: DropoutEstimator) -> None:
     """Raise if no standard error follows from the draws."""
     if estimator.inference == "moments":
         raise ValueError(
@@ -79,7 +80,7 @@ def check_error(estimator: DropoutMLP) -> None:
         )
 
 
-def _moments(estimator: DropoutMLP) -> Any:
+def _moments(estimator: DropoutEstimator) -> Any:
     try:
         return estimator._target.moments(estimator.net_.module_)
     except NotImplementedError as error:
@@ -90,13 +91,13 @@ def _moments(estimator: DropoutMLP) -> Any:
 
 @threads_for()
 def sampled_functions(
-    estimator: DropoutMLP, method: str, n_functions: int, random_state: Any
+    estimator: DropoutEstimator, method: str, n_functions: int, random_state: Any
 ) -> tuple[Draws, np.ndarray]:
     """Functions from the posterior, and which of them to take so that all members take turns.
 
     Parameters
     ----------
-    estimator : DropoutMLP
+    estimator : DropoutEstimator
         Fitted.
     method : str
         Who asks.

@@ -1,4 +1,4 @@
-"""What both estimators are: parameters, and a target, a net and a calibration that they hold."""
+"""What all estimators are: parameters, and a target, a net and a calibration that they hold."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from .._support.sklearn import StrOptions, validate_parameter_constraints, valid
 from .._support.threads import threads_for
 from .._training.jobs import train_net, train_passes
 from .._training.net import DropoutNet, NonFiniteLossError
+from .._training.rows import Rows
 from .answering import check_error, functions_of
 from .calibration import OutOfFold, calibrated, out_of_fold
 from .described import COLUMN_ATTRIBUTES, Described, describe, validation_rows
@@ -34,7 +35,7 @@ from .fitting import Fitting, prepare
 from .inputs import checked_rows, checked_table
 from .parameters import Parameters
 from .recipe import check_statistics, make_job
-from .report import complaints, divergence, fitted_attributes, sparsity
+from .report import complaints, divergence, fitted_attributes, noise_complaints, sparsity
 from .targets import Target
 
 # Passes over the rows of one call of `partial_fit`, whatever their weights.
@@ -46,14 +47,14 @@ _OF_STORE_OOF = ("_out_of_fold", "oof_proba_", "oof_mean_", "oof_std_")
 _ROUNDING = 1e-9
 
 
-class DropoutMLP(Parameters, BaseEstimator, ABC):
-    """What a classifier and a regressor have in common.
+class DropoutEstimator(BaseEstimator, ABC):
+    """What classifiers and regressors have in common, of layers that they make or of modules.
 
-    They say what a target is and which predictions there are. How a network is trained on it and
-    how predictions are made is here.
+    They say what a target is and which predictions there are, and what is trained. The way from
+    data to something trained, and from that to predictions, is here.
     """
 
-    net_: DropoutNet
+    net_: Any
     _encoder: Any
     _numeric_target: ClassVar[bool]
     calibration_: dict[str, Any] | None
@@ -76,6 +77,71 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     @abstractmethod
     def _read_target(self, y: np.ndarray, weight: np.ndarray | None, classes: Any) -> Target:
         """What y is, from training rows."""
+
+    # What the parameters say, which are those of the leaves.
+    n_draws: Any
+    n_members: Any
+    inference: Any
+    cv: Any
+    warm_start: Any
+    random_state: Any
+    max_iter: Any
+    store_oof: Any
+
+    @abstractmethod
+    def _check_x(self, X: Any) -> Any:
+        """Checked rows for a fitted estimator."""
+
+    @abstractmethod
+    def _check_xy(
+        self,
+        X: Any,
+        y: Any,
+        reset: bool,
+        counts: np.ndarray | None = None,
+        streamed: bool = False,
+    ) -> tuple[Any, np.ndarray]:
+        """Checked rows, an array or a matrix in CSR format, and targets of equal length.
+
+        Parameters
+        ----------
+        X, y
+            As the user gave them.
+        reset : bool
+            Whether the columns are new to the estimator.
+        counts : ndarray of bool of shape (n_samples,) or None
+            Rows that have a weight.
+        streamed : bool, default=False
+            As for `checked_table`.
+        """
+
+    @abstractmethod
+    def _prepare(self, described: Described, given: Rows | None, seed: int | None) -> Fitting:
+        """What a fit has to train."""
+
+    @abstractmethod
+    def _train_net(self, net: Any, fitting: Fitting) -> None:
+        """Train a net of a fitting."""
+
+    @abstractmethod
+    def _streaming(self, described: Described, again: bool) -> tuple[Described, Any]:
+        """A net for `partial_fit`, and the data as it takes them. `again`: it goes on."""
+
+    @abstractmethod
+    def _train_passes(self, net: Any, rows: Rows, passes: int, share: float) -> None:
+        """Train a net for single passes over rows, and a share of one more."""
+
+    @abstractmethod
+    def _of_net(self, net: Any) -> dict[str, Any]:
+        """Fitted attributes that follow from a net, beside those of its training."""
+
+    @abstractmethod
+    def _noise_complaints(self, net: Any) -> Iterator[str]:
+        """What a user should hear of the noise."""
+
+    def _check_noise(self, method: str) -> None:
+        """Say in words of its own that a single network has no noise."""
+        return
 
     @abstractmethod
     def _measures(self) -> frozenset[str]:
@@ -146,11 +212,9 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             described = describe(self, X, y, sample_weight, again=again, groups=groups)
             given = validation_rows(self, described, X_val, y_val, sample_weight_val)
             # Whoever goes on holds out the same rows from each network as before.
-            fitting = prepare(self, described, given, seed=self._seed if again else None)
+            fitting = self._prepare(described, given, self._seed if again else None)
             net = fitting.job.net(*self._going_on(fitting)) if again else fitting.job.net()
-            self._train(
-                net, fitting.described, lambda: train_net(net, fitting.job.rows, self.max_iter)
-            )
+            self._train(net, fitting.described, lambda: self._train_net(net, fitting))
             if net.failures_:
                 net = net.select(net.survivors(range(len(net.plans))))
             return self._receive(fitting, net)
@@ -172,20 +236,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             validate_parameters(self)
             again = hasattr(self, "net_")
             described = describe(self, X, y, sample_weight, classes, again, streamed=True)
-            rows = described.rows
-            if again:
-                net = copy.deepcopy(self.net_)
-                check_statistics(self, rows, net.module_.architecture.normalization)
-            else:
-                likelihood = described.target.likelihood(self.n_members)
+            if not again:
                 self._seed, self.n_folds_ = new_seed(self.random_state), 0
-                sources = described.sources
-                net = make_job(self, likelihood, rows, None, self._seed, sources=sources).net()
-            # One pass has no second half to learn in what is held constant in the first.
-            net.criterion.release()
+            described, net = self._streaming(described, again)
             n_before = len(net.history) if net.initialized_ else 0
-            passes = self._passes(described.weight)
-            self._train(net, described, lambda: train_passes(net, rows, *passes), all_must=True)
+            rows, passes = described.rows, self._passes(described.weight)
+            self._train(
+                net, described, lambda: self._train_passes(net, rows, *passes), all_must=True
+            )
             self._adopt(described, net, n_before)
         return self
 
@@ -204,7 +262,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
 
     def _train(
         self,
-        net: DropoutNet,
+        net: Any,
         described: Described,
         train: Callable[[], None],
         all_must: bool = False,
@@ -219,14 +277,14 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         except NonFiniteLossError as error:
             raise divergence(self, error, described.rows) from error
 
-    def _in_training(self, net: DropoutNet, described: Described) -> DropoutMLP:
+    def _in_training(self, net: Any, described: Described) -> DropoutEstimator:
         """An estimator that predicts with a net in training, for callbacks that score it."""
         model = copy.copy(self)
         model.__dict__.update(described.attributes())
         model.net_, model.calibration_ = net, None
         return model
 
-    def _receive(self, fitting: Fitting, net: Any) -> Any:
+    def _receive(self: Any, fitting: Fitting, net: Any) -> Any:
         """Receive what was trained, and set everything that follows from it.
 
         Parameters
@@ -239,7 +297,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
             raise divergence(self, net, fitting.job.rows) from net
         self._adopt(fitting.described, net, max_iter=self.max_iter, n_rows=fitting.n_rows)
         n_lost = len(fitting.job.members) - len(net.module_.members)
-        if n_lost:
+        if n_lost and not net.interrupted:
             warn(
                 f"{type(self).__name__}: the training of {n_lost} of {len(fitting.job.members)} "
                 "networks diverged; the others predict without them. The likely cause is in X "
@@ -255,7 +313,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
     def _adopt(
         self,
         described: Described,
-        net: DropoutNet,
+        net: Any,
         n_before: int = 0,
         max_iter: int | None = None,
         n_rows: int | None = None,
@@ -266,7 +324,7 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         for name in (*COLUMN_ATTRIBUTES, *_OF_STORE_OOF):
             self.__dict__.pop(name, None)
         self.__dict__.update(described.attributes())
-        self.__dict__.update(fitted_attributes(net))
+        self.__dict__.update(fitted_attributes(net) | self._of_net(net))
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         if not n_before:
             self.calibration_ = None
@@ -377,41 +435,6 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
         n_members = len(self.net_.module_.members)
         return n_members * max(1, draws_of_each(fixed_draws(self.n_draws), n_members))
 
-    def _check_x(self, X: Any) -> Any:
-        check_is_fitted(self)
-        return checked_rows(self, X)
-
-    def _check_xy(
-        self,
-        X: Any,
-        y: Any,
-        reset: bool,
-        counts: np.ndarray | None = None,
-        streamed: bool = False,
-    ) -> tuple[Any, np.ndarray]:
-        """Checked rows, an array or a matrix in CSR format, and targets of equal length.
-
-        Parameters
-        ----------
-        X, y
-            As the user gave them.
-        reset : bool
-            Whether the columns are new to the estimator.
-        counts : ndarray of bool of shape (n_samples,) or None
-            Rows that have a weight.
-        streamed : bool, default=False
-            As for `checked_table`.
-        """
-        x, y = checked_table(self, X, y, reset, counts, self._numeric_target, streamed)
-        return x, self._checked_target(y, reset)
-
-    def _with_input_tags(self, tags: Tags) -> Tags:
-        """Tags that also say which columns of X there may be."""
-        tags.input_tags.allow_nan = self.input_encoding is not None
-        tags.input_tags.categorical = self.input_encoding is not None
-        tags.input_tags.sparse = self.input_encoding in ("auto", None)
-        return tags
-
     @abstractmethod
     def _scored_target(self, y: np.ndarray) -> np.ndarray:
         """Checked targets as the predictive distribution takes them."""
@@ -455,6 +478,78 @@ class DropoutMLP(Parameters, BaseEstimator, ABC):
 
         parts = [self._shaped(part) for part in reduce(functions, x, ask)]
         return [Uncertainty(*parts[k : k + 4]) for k in range(0, len(parts), 4)]
+
+
+class DropoutMLP(Parameters, DropoutEstimator):
+    """Networks whose layers are made here, as a stack.
+
+    The leaves say what a target is and which predictions there are.
+    """
+
+    net_: DropoutNet
+
+    def _prepare(self, described: Described, given: Rows | None, seed: int | None) -> Fitting:
+        return prepare(self, described, given, seed=seed)
+
+    def _train_net(self, net: DropoutNet, fitting: Fitting) -> None:
+        train_net(net, fitting.job.rows, self.max_iter)
+
+    def _streaming(self, described: Described, again: bool) -> tuple[Described, DropoutNet]:
+        rows = described.rows
+        if again:
+            net = copy.deepcopy(self.net_)
+            check_statistics(self, rows, net.module_.architecture.normalization)
+        else:
+            likelihood = described.target.likelihood(self.n_members)
+            sources = described.sources
+            net = make_job(self, likelihood, rows, None, self._seed, sources=sources).net()
+        # One pass has no second half to learn in what is held constant in the first.
+        net.criterion.release()
+        return described, net
+
+    def _train_passes(self, net: DropoutNet, rows: Rows, passes: int, share: float) -> None:
+        train_passes(net, rows, passes, share)
+
+    def _of_net(self, net: DropoutNet) -> dict[str, Any]:
+        return {"n_layers_": len(net.module_.architecture.widths), **sparsity(net.module_)}
+
+    def _noise_complaints(self, net: DropoutNet) -> Iterator[str]:
+        return noise_complaints(net.module_)
+
+    def _check_x(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return checked_rows(self, X)
+
+    def _check_xy(
+        self,
+        X: Any,
+        y: Any,
+        reset: bool,
+        counts: np.ndarray | None = None,
+        streamed: bool = False,
+    ) -> tuple[Any, np.ndarray]:
+        """Checked rows, an array or a matrix in CSR format, and targets of equal length.
+
+        Parameters
+        ----------
+        X, y
+            As the user gave them.
+        reset : bool
+            Whether the columns are new to the estimator.
+        counts : ndarray of bool of shape (n_samples,) or None
+            Rows that have a weight.
+        streamed : bool, default=False
+            As for `checked_table`.
+        """
+        x, y = checked_table(self, X, y, reset, counts, self._numeric_target, streamed)
+        return x, self._checked_target(y, reset)
+
+    def _with_input_tags(self, tags: Tags) -> Tags:
+        """Tags that also say which columns of X there may be."""
+        tags.input_tags.allow_nan = self.input_encoding is not None
+        tags.input_tags.categorical = self.input_encoding is not None
+        tags.input_tags.sparse = self.input_encoding in ("auto", None)
+        return tags
 
     # ---- a smaller network ---------------------------------------------------------------
 

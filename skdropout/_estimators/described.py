@@ -19,10 +19,10 @@ from .splits import Given
 from .targets import Target
 
 if TYPE_CHECKING:
-    from .base import DropoutMLP
+    from .base import DropoutEstimator
 
 
-COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "_encoder")
+COLUMN_ATTRIBUTES = ("n_features_in_", "feature_names_in_", "input_shape_", "_encoder")
 """Fitted attributes that say what the columns are."""
 
 
@@ -81,7 +81,7 @@ class Described:
 
 
 def describe(
-    estimator: DropoutMLP,
+    estimator: DropoutEstimator,
     X: Any,
     y: Any,
     sample_weight: Any = None,
@@ -94,7 +94,7 @@ def describe(
 
     Parameters
     ----------
-    estimator : DropoutMLP
+    estimator : DropoutEstimator
     X, y, sample_weight
         As for its `fit`.
     classes : array-like or None
@@ -112,7 +112,7 @@ def describe(
         If something is wrong with them.
     """
     name, probe = type(estimator).__name__, copy.copy(estimator)
-    given = _checked_weight(sample_weight, X)
+    given = checked_weight(sample_weight, X)
     counts = None if given is None else given > 0
     X, y = probe._check_xy(X, y, not again, counts, streamed)
     given = _weight_of_targets(y, given, name, again)
@@ -135,11 +135,11 @@ def describe(
         weight = weight / mean if np.ptp(weight) else None
     given_rows = Given(y, _checked_groups(groups, y, name), np.flatnonzero(used))
     columns = {k: v for k, v in vars(probe).items() if k in COLUMN_ATTRIBUTES}
-    return Described(columns, target, _to_rows(X, encoded, weight, name), mean, given_rows)
+    return Described(columns, target, to_rows(X, encoded, weight, name), mean, given_rows)
 
 
 def validation_rows(
-    estimator: DropoutMLP, described: Described, X: Any, y: Any, sample_weight: Any
+    estimator: DropoutEstimator, described: Described, X: Any, y: Any, sample_weight: Any
 ) -> Rows | None:
     """Rows that early stopping watches because the user gave them, checked and encoded."""
     given = {"X_val": X, "y_val": y, "sample_weight_val": sample_weight}
@@ -158,16 +158,16 @@ def validation_rows(
     probe = copy.copy(estimator)
     probe.__dict__.update(described.attributes())
     X, y = probe._check_xy(X, y, reset=False)
-    weight, encoded = _checked_weight(sample_weight, X), described.target.encode(y)
+    weight, encoded = checked_weight(sample_weight, X), described.target.encode(y)
     if (gaps := gaps_in(y)) is not None:
         known = ~empty_rows(gaps)
         if not known.any():
             raise ValueError(f"{name}.fit: y_val has no value in any row")
         X, encoded, weight = X[known], encoded[known], None if weight is None else weight[known]
-    return _to_rows(X, encoded, weight, name)
+    return to_rows(X, encoded, weight, name)
 
 
-def _to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
+def to_rows(X: Any, encoded: np.ndarray, weight: np.ndarray | None, caller: str) -> Rows:
     """Arrays as rows to train on, in float32.
 
     Raises
@@ -213,7 +213,7 @@ def _weight_of_targets(
     return np.where(empty, 0.0, 1.0 if weight is None else weight)
 
 
-def _checked_weight(weight: Any, X: Any) -> np.ndarray | None:
+def checked_weight(weight: Any, X: Any) -> np.ndarray | None:
     """Sample weights as an array of shape (n_samples,), none of them negative."""
     if weight is None:
         return None

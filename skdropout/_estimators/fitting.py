@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._support.random import new_seed
 from .._support.sklearn import validate_parameters
-from .._training.jobs import Job
 from .._training.rows import Rows
 from .described import Described, Held
 from .recipe import make_job
 from .splits import Split, cross_fitting_parts, held_out_part
 
 if TYPE_CHECKING:
-    from .base import DropoutMLP
+    from .base import DropoutEstimator
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Fitting:
     Attributes
     ----------
     described : Described
-    job : Job
+    job : Job or ModuleJob
         The networks that predict.
     held : tuple of Held
         What shows when they are to stop, and how sure they may be.
@@ -37,7 +36,7 @@ class Fitting:
     """
 
     described: Described
-    job: Job
+    job: Any
     held: tuple[Held, ...]
     n_rows: int
     seed: int
@@ -64,7 +63,7 @@ class Fitting:
 
 
 def prepare(
-    estimator: DropoutMLP,
+    estimator: DropoutEstimator,
     described: Described,
     validation: Rows | None = None,
     *,
@@ -75,7 +74,7 @@ def prepare(
 
     Parameters
     ----------
-    estimator : DropoutMLP
+    estimator : DropoutEstimator
     described : Described
         By an estimator of the same class.
     validation : Rows or None
@@ -95,10 +94,10 @@ def prepare(
     everyone = range(estimator.n_members)
     if validation is not None:
         rows, held = described.rows, [Held(everyone, validation, None)]
-    elif parts := _folds(estimator, described, seed) if cross_fit else []:
+    elif parts := folds_of(estimator, described, seed) if cross_fit else []:
         return _cross_fitting(estimator, described, parts, seed)
     else:
-        rows, held = _one_part(estimator, described, seed)
+        rows, held = one_part(estimator, described, seed)
     watched = held if estimator.early_stopping else []
     job = make_job(
         estimator,
@@ -111,7 +110,8 @@ def prepare(
     return Fitting(described, job, tuple(held), len(rows), seed)
 
 
-def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Split]:
+def folds_of(estimator: DropoutEstimator, described: Described, seed: int) -> list[Split]:
+    """Which rows networks of each fold are not trained on; empty for no folds."""
     if estimator.cv is None:
         return []
     encoded, name = described.rows.y.numpy(), type(estimator).__name__
@@ -119,7 +119,7 @@ def _folds(estimator: DropoutMLP, described: Described, seed: int) -> list[Split
 
 
 def _cross_fitting(
-    estimator: DropoutMLP, described: Described, parts: list[Split], seed: int
+    estimator: DropoutEstimator, described: Described, parts: list[Split], seed: int
 ) -> Fitting:
     """Networks of each fold side by side, each trained on the rows of the others."""
     rows, n_members = described.rows, estimator.n_members
@@ -146,7 +146,9 @@ def _cross_fitting(
     return Fitting(described, job, held, len(own), seed)
 
 
-def _one_part(estimator: DropoutMLP, described: Described, seed: int) -> tuple[Rows, list[Held]]:
+def one_part(
+    estimator: DropoutEstimator, described: Described, seed: int
+) -> tuple[Rows, list[Held]]:
     """Rows to train on, and the part that is held out from all networks, if there is one."""
     rows, share = described.rows, estimator.validation_fraction
     if not estimator.early_stopping:

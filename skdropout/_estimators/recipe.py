@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -23,7 +24,7 @@ from .parameters import Parameters
 
 # Draws behind the validation score of each epoch: enough that it sees the noise, few enough
 # that early stopping costs about one more forward pass over the training rows.
-_VALIDATION_DRAWS = 10
+VALIDATION_DRAWS = 10
 
 
 def make_job(
@@ -63,7 +64,8 @@ def make_job(
     seeds = np.random.SeedSequence(seed).generate_state(n_networks)
     member_rates = rates(given, len(hidden))
     options = {option: getattr(given, option) for option in Plan.__dataclass_fields__}
-    options["batch_size"] = batch_size(given, len(rows))
+    statistics = "normalization='batch'" if given.normalization == "batch" else None
+    options["batch_size"] = batch_size(given, len(rows), statistics)
     training = Training(validation is not None, n_networks, n_folds)
     n_weights = n_networks * sum(a * b for a, b in itertools.pairwise(widths))
     device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
@@ -74,7 +76,7 @@ def make_job(
         plan=Plan(**options),
         rows=rows,
         validation=validation,
-        n_validation_draws=min(fixed_draws(given.n_draws), _VALIDATION_DRAWS),
+        n_validation_draws=min(fixed_draws(given.n_draws), VALIDATION_DRAWS),
         max_iter=given.max_iter,
         callbacks=tuple(all_callbacks(given, training)),
         device=str(device),
@@ -126,23 +128,23 @@ def rates(given: Parameters, n_hidden: int) -> tuple[float, ...]:
     return (float(given.input_dropout_rate), *(float(rate) for rate in values))
 
 
-def batch_size(given: Parameters, n_rows: int) -> int:
-    """Rows per step of the optimizer."""
+def batch_size(given: Any, n_rows: int, statistics: str | None) -> int:
+    """Rows per step of the optimizer. `statistics`: what takes those of batches, if anything."""
     if isinstance(given.batch_size, str):
         return given._auto_batch_size(n_rows)
-    smallest = 2 if given.normalization == "batch" else 1
+    smallest = 2 if statistics else 1
     complaint = None
     if given.batch_size > n_rows:
         complaint = f"is larger than the {n_rows} training rows and is clipped to them"
     elif given.batch_size < smallest:
-        complaint = f"is raised to {smallest}: normalization='batch' needs batches of at least"
+        complaint = f"is raised to {smallest}: {statistics} needs batches of at least"
         complaint += f" {smallest} rows"
     if complaint:
         warn(f"{type(given).__name__}: batch_size={given.batch_size} {complaint}")
     return max(min(given.batch_size, n_rows), smallest)
 
 
-def all_callbacks(given: Parameters, training: Training) -> list:
+def all_callbacks(given: Any, training: Training) -> list:
     """Our callbacks and the user's, stopping last so that all see the last epoch."""
     return [
         *_our_callbacks(given, training.watched),
@@ -151,7 +153,7 @@ def all_callbacks(given: Parameters, training: Training) -> list:
     ]
 
 
-def _callback_classes(given: Parameters) -> list[type]:
+def _callback_classes(given: Any) -> list[type]:
     callbacks = [
         entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
         for entry in given.callbacks or ()
@@ -159,7 +161,7 @@ def _callback_classes(given: Parameters) -> list[type]:
     return [callback if isinstance(callback, type) else type(callback) for callback in callbacks]
 
 
-def _users_callbacks(given: Parameters, training: Training) -> list:
+def _users_callbacks(given: Any, training: Training) -> list:
     for kind in _callback_classes(given):
         if not issubclass(kind, Callback):
             raise ValueError(
@@ -169,7 +171,7 @@ def _users_callbacks(given: Parameters, training: Training) -> list:
     return adapted(given.callbacks or (), type(given).__name__, training)
 
 
-def _our_callbacks(given: Parameters, watched: bool) -> list:
+def _our_callbacks(given: Any, watched: bool) -> list:
     adaptive = given.solver == "sgd" and given.learning_rate == "adaptive"
     cooldown = given.max_iter if given.learning_rate == "cooldown" else None
     stopping = Stopping(watched, given.tol, given.n_iter_no_change, adaptive, cooldown)

@@ -10,13 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._networks.stack import Stack
 from .._support.compressed import held
-from .._training.net import DropoutNet, NonFiniteLossError
+from .._training.net import NonFiniteLossError
 from .._training.rows import Rows
-from .parameters import Parameters
 
 
-def fitted_attributes(net: DropoutNet) -> dict[str, Any]:
-    """Attributes of an estimator that follow from its net."""
+def fitted_attributes(net: Any) -> dict[str, Any]:
+    """Attributes of an estimator that follow from the training of its net."""
     # An epoch that was interrupted has no record of its own.
     history = [epoch for epoch in net.history if "interrupted" not in epoch]
     losses = [epoch["train_loss"] for epoch in history]
@@ -26,7 +25,6 @@ def fitted_attributes(net: DropoutNet) -> dict[str, Any]:
     return {
         "net_": net,
         "n_iter_": len(history),
-        "n_layers_": len(net.module_.architecture.widths),
         "loss_curve_": losses,
         "loss_": losses[-1] if losses else None,
         "best_loss_": None if scores else min(losses, default=None),
@@ -35,7 +33,6 @@ def fitted_attributes(net: DropoutNet) -> dict[str, Any]:
         "loss_terms_": {name: [epoch[f"train_{name}"] for epoch in history] for name in names},
         "dropout_rates_": net.module_.rates().mean(0),
         "dropout_rates_curve_": np.array([epoch["dropout_rates"] for epoch in history]),
-        **sparsity(net.module_),
     }
 
 
@@ -47,24 +44,27 @@ def sparsity(stack: Stack) -> dict[str, Any]:
     return {"sparsity_per_layer_": off / sizes, "sparsity_": float(off.sum() / sizes.sum())}
 
 
-def complaints(
-    given: Parameters, net: DropoutNet, max_iter: int | None
-) -> Iterator[tuple[str, type[Warning]]]:
+def noise_complaints(stack: Stack) -> Iterator[str]:
+    """What a user should hear of the noise of a stack."""
+    for depth, linear in enumerate(stack.linears):
+        if complaint := linear.complaint():
+            place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
+            yield f"{place}: {complaint}"
+
+
+def complaints(given: Any, net: Any, max_iter: int | None) -> Iterator[tuple[str, type[Warning]]]:
     """What a user should hear of a training, as sentences and kinds of warnings.
 
     Parameters
     ----------
-    given : Parameters
-        Of the estimator.
-    net : DropoutNet
+    given : estimator
+    net : DropoutNet or ModuleNets
     max_iter : int or None
         Epochs after which training should have ended by itself. None if that was not asked.
     """
     name = type(given).__name__
-    for depth, linear in enumerate(net.module_.linears):
-        if complaint := linear.complaint():
-            place = f"the inputs of layer {depth + 1}" if depth else "the inputs"
-            yield f"{name}: {place}: {complaint}", UserWarning
+    for sentence in given._noise_complaints(net):
+        yield f"{name}: {sentence}", UserWarning
     if max_iter is None:
         return
     if net.interrupted:
@@ -82,7 +82,7 @@ def complaints(
         )
 
 
-def divergence(given: Parameters, error: NonFiniteLossError, rows: Rows) -> ValueError:
+def divergence(given: Any, error: NonFiniteLossError, rows: Rows) -> ValueError:
     """The error for a training that diverged, with its likely cause."""
     largest = held(rows.x).abs().max().item()
     if largest > 1e3:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .._modules.drawn import DrawnModules
 from .._networks.normalization import EPSILON
 from .._networks.plain import PlainLayer, PlainStack
 from .._support.compressed import Compressed, rows_within
@@ -30,12 +32,12 @@ CHUNK_BYTES = 2**25
 _PART = 10**7
 
 
-def evaluate(plain: PlainStack, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
+def evaluate(plain: Any, x: Any) -> Iterator[tuple[slice, list[Tensor]]]:
     """Evaluate a plain stack, a chunk of rows at a time.
 
     Parameters
     ----------
-    plain : PlainStack
+    plain : PlainStack or DrawnModules
     x : Tensor or Compressed of shape (rows, n_features)
         Its dtype and device are those of the computation.
 
@@ -47,6 +49,10 @@ def evaluate(plain: PlainStack, x: Tensor | Compressed) -> Iterator[tuple[slice,
         Raw outputs, as a rule with the rows next to each other in memory. What a row gets does
         not depend on the rows beside it.
     """
+    if isinstance(plain, DrawnModules):
+        # Draws of modules know how.
+        yield from plain.evaluate(x)
+        return
     reader, read = Reader(plain, x.dtype), None
     step = rows_within(x, _chunk_rows(plain, x), _budget(x))
     for start in range(0, x.shape[0], step):

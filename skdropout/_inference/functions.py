@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._modules.drawn import DrawnModules
 from .._networks.plain import MomentStack, PlainStack
 from .._networks.stack import Stack
 from .._predictive.needed_draws import FIRST_DRAWS, MOST_DRAWS, draws_of_each, needed_draws
@@ -129,6 +130,8 @@ class Rounds(Functions):
 
 
 def _device(stack: PlainStack | MomentStack) -> torch.device:
+    if isinstance(stack, DrawnModules):
+        return stack.reads_from
     return stack.layers[0].linear.weight.device
 
 

@@ -36,11 +36,14 @@ class Training(NamedTuple):
         Networks in all.
     n_folds : int, default=1
         More than one: members are cross-fitted.
+    one_vector : bool, default=True
+        Whether the optimizer moves all parameters as one.
     """
 
     watched: bool
     n_members: int
     n_folds: int = 1
+    one_vector: bool = True
 
 
 class _Refusal(NamedTuple):
@@ -59,11 +62,13 @@ _FILES = (
 _FROZEN = "the optimizer moves all parameters as one vector and cannot leave some of them out"
 _REFUSALS = (
     _Refusal((skorch.Checkpoint, skorch.TrainEndCheckpoint, skorch.LoadInitState), _FILES),
-    _Refusal((skorch.Freezer, skorch.Unfreezer), _FROZEN),
+    _Refusal((skorch.Freezer, skorch.Unfreezer), _FROZEN, lambda _, training: training.one_vector),
     _Refusal(
         (skorch.ParamMapper,),
         _FROZEN,
-        lambda callback, _: callback.fn in (freeze_parameter, unfreeze_parameter),
+        lambda callback, training: (
+            training.one_vector and callback.fn in (freeze_parameter, unfreeze_parameter)
+        ),
     ),
     _Refusal((skorch.InputShapeSetter,), "the network takes the number of inputs from X by itself"),
     _Refusal(

@@ -137,7 +137,7 @@ class DropoutNet(NeuralNet):
         return self
 
     def initialize_optimizer(self, triggered_directly: None = None) -> DropoutNet:
-        self.optimizer_ = make_optimizer(self.plan, self.device)
+        self.optimizer_ = make_optimizer(self.plan, [nothing_to_optimize(self.device)])
         return self
 
     def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:

@@ -11,19 +11,18 @@ from .parameters import FlatParameters
 from .plan import Plan
 
 
-def make_optimizer(plan: Plan, device: str) -> torch.optim.Optimizer:
-    """An optimizer that has nothing to optimize yet."""
-    values = nothing_to_optimize(device)
+def make_optimizer(plan: Plan, values: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """An optimizer of parameters, which may be those of nothing yet."""
     if plan.solver == "adam":
         return torch.optim.Adam(
-            [values],
+            values,
             lr=plan.learning_rate_init,
             betas=(plan.beta_1, plan.beta_2),
             eps=plan.epsilon,
             fused=True,
         )
     return torch.optim.SGD(
-        [values],
+        values,
         lr=plan.learning_rate_init,
         momentum=plan.momentum,
         nesterov=plan.nesterovs_momentum and plan.momentum > 0,

@@ -54,7 +54,7 @@ class Stopping(Callback):
         self.cooldown = cooldown
 
     def on_train_begin(self, net: DropoutNet, **kwargs: Any) -> None:
-        n_members = len(net.module_.members)
+        n_members = len(net.plans)
         self.best_scores_ = np.full(n_members, -np.inf)
         self.bars_ = np.full(n_members, -np.inf)
         self.waiting_ = np.zeros(n_members, dtype=int)
@@ -92,7 +92,7 @@ class Stopping(Callback):
         # lucky one must not be what all later ones are compared with.
         young = (self.n_smoothed_ < _MEMORY) & (not self.watches_validation_)
         self.bars_ = np.where(young | (scores > self.bars_), scores, self.bars_)
-        members = slice(None) if better.all() else torch.from_numpy(np.flatnonzero(better))
+        members = ... if better.all() else torch.from_numpy(np.flatnonzero(better))
         for values, best in self.state_ if better.any() else ():
             best[members] = values[members]
         self.done_ = self.waiting_ > self.n_iter_no_change
@@ -137,7 +137,7 @@ class Stopping(Callback):
     def _restore(self, members: np.ndarray) -> None:
         """Give members the best weights that they had, if they had any."""
         chosen = members & np.isfinite(self.best_scores_)
-        index = slice(None) if chosen.all() else torch.from_numpy(np.flatnonzero(chosen))
+        index = ... if chosen.all() else torch.from_numpy(np.flatnonzero(chosen))
         for values, best in self.state_ if chosen.any() else ():
             values[index] = best[index]
 

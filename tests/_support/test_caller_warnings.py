@@ -12,9 +12,10 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
+from torch import nn
 
 import skdropout
-from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
+from skdropout import DropoutMLPClassifier, DropoutMLPRegressor, DropoutModuleClassifier
 from skdropout.decision import (
     FixedReferralClassifier,
     TunedReferralClassifierCV,
@@ -86,6 +87,11 @@ def a_class_of_one_row():
     quick(DropoutMLPClassifier, early_stopping=True).fit(X, y)
 
 
+def a_module_that_normalizes_what_it_dropped():
+    layers = nn.Linear(3, 4), nn.Dropout(), nn.LayerNorm(4), nn.Linear(4, 2)
+    DropoutModuleClassifier.from_trained(nn.Sequential(*layers), [0, 1]).predict(X)
+
+
 def a_column_of_labels():
     quick(DropoutMLPClassifier).fit(X, LABELS[:, None])
 
@@ -120,6 +126,7 @@ CASES = {
     heavy_rows: "mean of 1000",
     a_constant_target: "y is constant",
     a_class_of_one_row: "no rows are held out",
+    a_module_that_normalizes_what_it_dropped: "normalizes units right after a dropout",
     a_column_of_labels: "column-vector",
     a_column_of_labels_for_referral: "column-vector",
     no_row_that_is_kept: "score is NaN",

@@ -1,0 +1,1 @@
+"""Fixed functions of any torch module: its dropouts are found, and drawn once for all rows."""
