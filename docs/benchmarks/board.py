@@ -6,11 +6,6 @@ was. `--page` writes the page beside this script, and its picture.
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # Read when the libraries are imported.
-
 import argparse
 import contextlib
 import io
@@ -116,7 +111,7 @@ def fit_once(folder: Path, job: dict[str, Any], name: str) -> dict[str, Any]:
     X, X_test, y, y_test = parts_of(table, job["fold"])
     if task(name) == "classification":
         # Numbers of the classes, for those who take no others.
-        known, numbers = np.unique(table.y, return_inverse=True)
+        known = np.unique(table.y)
         y, y_test = np.searchsorted(known, y), np.searchsorted(known, y_test)
     else:
         y, y_test = y.astype(float), y_test.astype(float)
@@ -267,9 +262,22 @@ def main() -> None:
     if not options.no_fits:
         run(found, options)
     if options.page:
-        from _board_page import write_page
+        page_of(found, options)
 
-        write_page(__file__, found, options)
+
+def page_of(found: Fits, options: Namespace) -> None:
+    from _board_page import write_page
+    from _board_results import SCORES, Board
+
+    tables = {short(name): table_of(options.data, name) for name in options.tables}
+    names = {what: [short(n) for n in options.tables if task(n) == what] for what in SCORES}
+    full = {short(name): name for name in TABLES}
+
+    def reason_of(name: str, model: str) -> str:
+        return reason_not_to(found, options, full[name], model) or "time was up"
+
+    board = Board(found.found.values(), options.label, tables)
+    write_page(__file__, board, names, options, reason_of)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def test_a_pipeline_is_searched_by_the_names_of_its_last_step():
 
 @pytest.mark.parametrize("other", [LogisticRegression(), make_pipeline(LogisticRegression()), None])
 def test_what_has_no_network_has_no_space(other):
-    with pytest.raises(TypeError, match="search_space: estimator must be .* Pipeline"):
+    with pytest.raises(TypeError, match=r"search_space: estimator must be .* Pipeline"):
         search_space(other)
 
 
