@@ -26,6 +26,7 @@ from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.metrics import crps_loss, interval_score_loss, log_predictive_density_score
 
 OURS, SEARCHED, CATBOOST = "ours", "ours, searched", "CatBoost"
+BY_LOG_LOSS = "RealMLP by log loss"
 LEVEL = 0.9
 CANDIDATES = 50
 # Rows of a training part that a Gaussian process fits in memory and in time.
@@ -164,7 +165,7 @@ class Contestant:
     ----------
     name : str
     classifier, regressor : callable
-        An estimator, not yet fitted, given a seed.
+        An estimator, not yet fitted, given a seed. None: there is none.
     inputs : callable
         An unfitted transformer for a table, or None.
     states : callable or None
@@ -176,15 +177,15 @@ class Contestant:
     """
 
     name: str
-    classifier: Callable[[int], Any]
-    regressor: Callable[[int], Any]
+    classifier: Callable[[int], Any] | None
+    regressor: Callable[[int], Any] | None
     inputs: Callable[[Table], Any] = dense
     states: Callable[[Any, Any], tuple] | None = None
     refits: bool = True
     fit: Callable[[Any, Any, np.ndarray], Any] = fit_plainly
 
-    def make(self, task: str, seed: int) -> Any:
-        return (self.classifier if task == "classification" else self.regressor)(seed)
+    def maker(self, task: str) -> Callable[[int], Any] | None:
+        return self.classifier if task == "classification" else self.regressor
 
     def spread(self, model: Any, X: Any, y: np.ndarray) -> float:
         """Root mean square of residuals of a fifth of the training rows that were not fitted."""
@@ -256,11 +257,12 @@ class _NGBClassifierOfAnyClasses(BaseEstimator):
         return self.model_.predict_proba(X)
 
 
-def _pytabkit(kind: str) -> Callable[[int], Any]:
+def _pytabkit(kind: str, **options: Any) -> Callable[[int], Any]:
     def make(seed: int) -> Any:
         import pytabkit
 
-        return getattr(pytabkit, kind)(device="cpu", random_state=seed, n_cv=1, n_threads=1)
+        alone = {"device": "cpu", "n_cv": 1, "n_threads": 1}
+        return getattr(pytabkit, kind)(random_state=seed, **alone, **options)
 
     return make
 
@@ -326,6 +328,14 @@ CONTESTANTS = (
         "RealMLP",
         _pytabkit("RealMLP_TD_Classifier"),
         _pytabkit("RealMLP_TD_Regressor"),
+        _categories(name_gaps=True, fill_gaps=True),
+        refits=False,
+        fit=_fit_without_a_fifth,
+    ),
+    Contestant(
+        BY_LOG_LOSS,
+        _pytabkit("RealMLP_TD_Classifier", val_metric_name="cross_entropy", use_ls=False),
+        None,
         _categories(name_gaps=True, fill_gaps=True),
         refits=False,
         fit=_fit_without_a_fifth,

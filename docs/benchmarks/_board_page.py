@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _board_models import BY_NAME, CANDIDATES, CATBOOST, OURS, SEARCHED
+from _board_models import BY_LOG_LOSS, BY_NAME, CANDIDATES, CATBOOST, OURS, SEARCHED
 from _board_results import SCORES, Board, Score
 from _common import Page, markdown_table
 
 PICTURE = "board.png"
 # The share of a picture's height from which on a model is drawn at the edge.
 HIGHEST = {"classification": 1.6, "regression": 2.0}
+PACKAGES = ("catboost", "lightgbm", "ngboost", "pytabkit")
 NOT_COUNTED = "adult-official"
 
 INTRO = """Scores of predictions and seconds of one thread, for many models at their defaults on
@@ -38,8 +40,8 @@ Gaussian processes get medians for gaps, standardised numbers and one-hot text.
 regression chooses its penalty of 13 from 0.001 to 1,000; Gaussian processes have the kernel
 `ConstantKernel() * RBF()`, for numbers `+ WhiteKernel()` and `normalize_y=True`, and at most 1,500
 training rows; NGBoost is told the number of classes; CatBoost, LightGBM, RealMLP and TabM use one
-thread. RealMLP's default trains classes with label smoothing and stops by the error, which costs
-it log loss: it was made for accuracy.{searched}
+thread. RealMLP's default trains classes with label smoothing and stops by the error, because it was
+made for accuracy; *{by_log_loss}* is `val_metric_name="cross_entropy", use_ls=False`.{searched}
 
 **Distributions of numbers.** Ours states its own; so do NGBoost and Gaussian processes. All others
 get a normal distribution around their prediction, with the same standard deviation in all rows: the
@@ -119,6 +121,32 @@ def against_each(view: View) -> list[str]:
         counts.append([peer, *(f"{len(won)} / {len(lost)}" for won, lost in pairs)])
     also = ["won / lost", *(score.name for score in others)]
     return [markdown_table(header, rows), markdown_table(also, counts)]
+
+
+def headline(view: View) -> str:
+    """In a sentence or two: ours against CatBoost, and who ranks best."""
+    main = view.scores[0]
+    sentences = []
+    if names := view.shared(CATBOOST):
+        won, lost = won_and_lost(view, CATBOOST, main)
+        ratio = view.board.ratio(names, OURS, CATBOOST, main.name)
+        time = view.board.times(names, OURS, CATBOOST)
+        sentences.append(
+            f"{main.name} is {ratio:.3f} times {CATBOOST}'s in the geometric mean of {len(names)} "
+            f"tables, better on {listed(won)} and worse on {listed(lost)}; to fit takes {time:.2f} "
+            f"times its seconds."
+        )
+    best = []
+    for score in view.scores:
+        ranks = view.board.ranks(view.counted, view.models, score, OURS)
+        means = {model: np.mean(each) for model, each in ranks.items() if each}
+        first = min(means, key=means.__getitem__)
+        best.append(f"{score.name} {first} {means[first]:.2f} (ours {means[OURS]:.2f})")
+    return " ".join([*sentences, f"Best mean ranks: {'; '.join(best)}."])
+
+
+def listed(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names)})" if names else "none"
 
 
 def mean_ranks(view: View) -> str:
@@ -210,7 +238,7 @@ def coverage_sentence(view: View) -> str:
 def task_parts(view: View) -> list[str]:
     """Everything of one task."""
     title = "Classes" if view.task == "classification" else "Numbers"
-    parts = [f"## {title}", f"{len(view.counted)} tables."]
+    parts = [f"## {title}", f"{len(view.counted)} tables. Ours: {headline(view)}"]
     parts += ["### Ours against each peer", *against_each(view)]
     parts += ["### Mean ranks", mean_ranks(view)]
     for score in view.scores:
@@ -248,22 +276,26 @@ def draw(views: Sequence[View], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def panel(ax: Any, view: View) -> None:
-    score, highest = view.scores[0].name, HIGHEST[view.task]
+def points(view: View, score: str) -> Iterator[tuple[str, float, float]]:
+    """Each model, its seconds and its score, through CatBoost's."""
     for model in view.models:
         names = [name for name in view.shared(model) if view.board.has(name, CATBOOST)]
-        if not names:
-            continue
-        x = view.board.times(names, model, CATBOOST)
-        y = view.board.ratio(names, model, CATBOOST, score)
-        ours = model in {OURS, SEARCHED}
-        off = y > highest
-        ax.plot(x, min(y, highest), "^" if off else "o", color="C3" if ours else "C0", ms=7)
-        text = f"{model} ({y:.2f})" if off else model
+        if names:
+            x = view.board.times(names, model, CATBOOST)
+            yield model, x, view.board.ratio(names, model, CATBOOST, score)
+
+
+def panel(ax: Any, view: View) -> None:
+    score, highest = view.scores[0].name, HIGHEST[view.task]
+    for number, (model, x, y) in enumerate(sorted(points(view, score), key=lambda each: each[2])):
+        ours, off = model in {OURS, SEARCHED}, y > highest
+        place = x, min(y, highest)
+        ax.plot(*place, "^" if off else "o", color="C3" if ours else "C0", ms=7)
         ax.annotate(
-            text,
-            (x, min(y, highest)),
-            (5, 4),
+            f"{model} ({y:.2f})" if off else model,
+            place,
+            # Above and below in turns, as neighbours would hide each other's names.
+            (5, -11 if number % 2 else 4),
             textcoords="offset points",
             fontsize=9,
             fontweight="bold" if ours else "normal",
@@ -288,7 +320,8 @@ def write_page(
     views = [View(board, task, names) for task, names in tables.items()]
     has_search = any(SEARCHED in view.models for view in views)
     searched = SEARCH.format(searched=SEARCHED, candidates=CANDIDATES) if has_search else ""
-    page.add(INTRO.format(official=NOT_COUNTED, searched=searched))
+    page.add(INTRO.format(official=NOT_COUNTED, searched=searched, by_log_loss=BY_LOG_LOSS))
+    page.add("Peers: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES) + ".")
     picture = Path(script).parents[1] / "images" / PICTURE
     draw(views, picture)
     page.add(

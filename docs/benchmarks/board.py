@@ -88,6 +88,8 @@ def expected_seconds(found: Fits, options: Namespace, name: str, model: str) -> 
 
 def reason_not_to(found: Fits, options: Namespace, name: str, model: str) -> str | None:
     """Why a model is not fitted to a table, if it is not."""
+    if BY_NAME[model].maker(task(name)) is None:
+        return "it has no such model"
     rows = len(table_of(options.data, name).splits[0][0])
     if model == "Gaussian process" and rows > MOST_ROWS_OF_A_PROCESS:
         return f"{rows} rows do not fit"
@@ -128,7 +130,7 @@ def answers(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Seconds and scores of a fit, and the losses of the rows."""
     X, X_test, y, y_test = parts
-    prepare, model = contestant.inputs(table), contestant.make(what, seed)
+    prepare, model = contestant.inputs(table), contestant.maker(what)(seed)
     start = time.process_time()
     if prepare is not None:
         X = prepare.fit_transform(X)
@@ -225,8 +227,8 @@ def fit_and_keep(found: Fits, options: Namespace, name: str, job: dict[str, Any]
 def parsed() -> Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
-    help_ = "files of the fits; what is new goes to the first"
-    parser.add_argument("--results", type=Path, nargs="+", required=True, help=help_)
+    help_ = "file of the fits, one a line"
+    parser.add_argument("--results", type=Path, required=True, help=help_)
     parser.add_argument("--label", default="now", help="which fits of ours")
     parser.add_argument("--models", nargs="+", default=list(BY_NAME), choices=list(BY_NAME))
     parser.add_argument("--tables", nargs="+", help="names without raw/ (default: all)")
@@ -247,18 +249,10 @@ def parsed() -> Namespace:
     return options
 
 
-def found_in(paths: list[Path]) -> Fits:
-    """The fits of all files; what is new goes to the first."""
-    found = Fits(paths[0], NAMES)
-    for path in paths[1:]:
-        found.found |= Fits(path, NAMES).found
-    return found
-
-
 def main() -> None:
     options = parsed()
     logging.disable(logging.WARNING)
-    found = found_in(options.results)
+    found = Fits(options.results, NAMES)
     if not options.no_fits:
         run(found, options)
     if options.page:
