@@ -186,6 +186,7 @@ class BayesByBackprop(Posterior):
 
     name = "bayes_by_backprop"
     layer = BayesByBackpropLinear
+    uses_rate = False
 
     prior_std: float = 1.0
     prior_std2: float | None = None

@@ -67,3 +67,4 @@ class Noiseless(Family):
     """
 
     layer = NoiselessLinear
+    uses_rate = False
