@@ -528,19 +528,6 @@ class DropoutMLP(Parameters, DropoutEstimator):
         counts: np.ndarray | None = None,
         streamed: bool = False,
     ) -> tuple[Any, np.ndarray]:
-        """Checked rows, an array or a matrix in CSR format, and targets of equal length.
-
-        Parameters
-        ----------
-        X, y
-            As the user gave them.
-        reset : bool
-            Whether the columns are new to the estimator.
-        counts : ndarray of bool of shape (n_samples,) or None
-            Rows that have a weight.
-        streamed : bool, default=False
-            As for `checked_table`.
-        """
         x, y = checked_table(self, X, y, reset, counts, self._numeric_target, streamed)
         return x, self._checked_target(y, reset)
 

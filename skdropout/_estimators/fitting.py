@@ -123,15 +123,7 @@ def _cross_fitting(
 ) -> Fitting:
     """Networks of each fold side by side, each trained on the rows of the others."""
     rows, n_members = described.rows, estimator.n_members
-    held = tuple(
-        Held(
-            range(fold * n_members, (fold + 1) * n_members),
-            # With the weights that they have beside those of other folds.
-            Rows(*rows[torch.from_numpy(part.held_out)]),
-            described.given.used[part.held_out],
-        )
-        for fold, part in enumerate(parts)
-    )
+    held = held_of_folds(described, parts, n_members)
     own = rows.of_members([torch.from_numpy(p.train) for p in parts for _ in range(n_members)])
     watched = tuple(part.rows for part in held for _ in part.members)
     job = make_job(
@@ -144,6 +136,19 @@ def _cross_fitting(
         sources=described.sources,
     )
     return Fitting(described, job, held, len(own), seed)
+
+
+def held_of_folds(described: Described, parts: list[Split], n_members: int) -> tuple[Held, ...]:
+    """What each fold holds out, from so many networks of its own."""
+    return tuple(
+        Held(
+            range(fold * n_members, (fold + 1) * n_members),
+            # With the weights that they have beside those of other folds.
+            Rows(*described.rows[torch.from_numpy(part.held_out)]),
+            described.given.used[part.held_out],
+        )
+        for fold, part in enumerate(parts)
+    )
 
 
 def one_part(

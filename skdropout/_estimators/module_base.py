@@ -6,7 +6,7 @@ import copy
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Tags
@@ -36,8 +36,6 @@ class DropoutModule(ModuleParameters, DropoutEstimator):
     net_: ModuleNets
     input_shape_: tuple[int, ...]
     _trained: nn.Module
-    # How far rows are from each other says something of tables, and next to nothing of images.
-    distance_awareness: ClassVar[float] = 0.0
 
     # ---- training ------------------------------------------------------------------------
 

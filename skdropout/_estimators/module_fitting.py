@@ -26,7 +26,7 @@ from .._training.module_nets import ModuleNets
 from .._training.plan import Plan
 from .._training.rows import Rows
 from .described import Described, Held
-from .fitting import Fitting, folds_of, one_part
+from .fitting import Fitting, folds_of, held_of_folds, one_part
 from .module_targets import n_expected, of_module
 from .recipe import VALIDATION_DRAWS, all_callbacks, batch_size
 
@@ -128,14 +128,7 @@ def prepare_modules(
         held = [Held(everyone, validation, None)]
     elif splits:
         parts = [Rows(*rows[torch.from_numpy(split.train)]) for split in splits]
-        held = [
-            Held(
-                range(fold * len(everyone), (fold + 1) * len(everyone)),
-                Rows(*rows[torch.from_numpy(split.held_out)]),
-                described.given.used[split.held_out],
-            )
-            for fold, split in enumerate(splits)
-        ]
+        held = list(held_of_folds(described, splits, len(everyone)))
     else:
         parts[0], held = one_part(estimator, described, seed)
     described, members = untrained(estimator, described, seed, len(parts) * len(everyone))

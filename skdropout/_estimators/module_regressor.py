@@ -190,6 +190,7 @@ class DropoutModuleRegressor(NumberAnswers, DropoutModule):
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "scale" (one
         factor for each output), and mean log density and interval coverage of those rows,
         "log_prob_before", "log_prob_after", "coverage_before" and "coverage_after" (by level).
+        With folds, errors count as small as those of the mean of all networks are likely to be.
         None without it, and where fewer than ten rows are held out.
     net_ : ModuleNets
         The trained skorch nets: ``net_.nets[k].module_`` is the module of a network,

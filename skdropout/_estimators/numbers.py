@@ -25,8 +25,8 @@ from .._predictive.target_columns import TargetColumns
 from .held_out import HeldOut
 from .targets import Target
 
-# Share of the squared error that the mean of all networks keeps at least. Members of a good fit
-# are nearer to each other than this; others have seen too much of the rows to say how near.
+# Share of the squared error that is taken to be left by the mean of all networks, at least: a few
+# rows with small errors must not make intervals vanish.
 _NEAREST = 0.25
 
 

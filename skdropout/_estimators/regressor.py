@@ -210,6 +210,7 @@ default="from_dtype"
         What `calibrate` did: "method" ("out-of-fold" or "held-out part"), "n_rows", "scale" (one
         factor for each output), and mean log density and interval coverage of those rows,
         "log_prob_before", "log_prob_after", "coverage_before" and "coverage_after" (by level).
+        With folds, errors count as small as those of the mean of all networks are likely to be.
         None without it, and where fewer than ten rows are held out.
     net_ : DropoutNet
         The trained skorch net: ``net_.module_`` is the stack of networks, ``net_.history`` what
