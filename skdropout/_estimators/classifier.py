@@ -10,6 +10,7 @@ from sklearn.utils import ClassifierTags, Tags
 from .._support.sklearn import StrOptions
 from .base import DropoutMLP
 from .class_answers import ClassAnswers
+from .parameters import LARGEST_CUMULATIVE
 
 
 @dataclass(eq=False, repr=False)
@@ -58,14 +59,16 @@ class DropoutMLPClassifier(ClassAnswers, DropoutMLP):
     n_members : int, default=1
         Networks from different starts, a deep ensemble; with `cv` so many for each fold. A
         prediction averages over the draws of all of them.
-    input_encoding : {"auto", "scale", "piecewise"} or None, default="auto"
+    input_encoding : {"auto", "scale", "piecewise", "cumulative"} or None, default="auto"
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
         median, divided by the interquartile range and clipped smoothly, missing values and
-        categories have inputs of their own; "piecewise": the same, and a piecewise-linear encoding
-        of numbers. "auto" is "piecewise" for the regressor, and for the classifier from 2,000 rows
-        on, unless there are more than 200 columns, and else "scale"; columns of a sparse matrix,
-        and numbers without gaps that `partial_fit` is given first, go as they come. None takes all
-        columns as they come. See `skdropout.preprocessing.TableEncoder`.
+        categories have inputs of their own; "piecewise": the same, and piecewise-linear functions
+        of numbers that are one at a knot each; "cumulative": those that rise between two knots.
+        "auto" is "cumulative" from 2,000 rows to a million cells, with fewer rows "piecewise" for
+        the regressor and "scale" for the classifier, with more cells "piecewise", and "scale" with
+        more than 200 columns; columns of a sparse matrix, and numbers without gaps that
+        `partial_fit` is given first, go as they come. None takes all columns as they come. See
+        `skdropout.preprocessing.TableEncoder`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
         Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
@@ -260,6 +263,8 @@ default="from_dtype"
     learning_rate_init: float = 0.003
     class_weight: Any = None
 
+    # Thresholds in the tails decide classes; numbers gained nothing by more knots (docs/tables.md).
+    _cumulative_knots: ClassVar[int] = 33
     _parameter_constraints: ClassVar[dict] = {
         **DropoutMLP._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -272,7 +277,9 @@ default="from_dtype"
     @staticmethod
     def _auto_encoding(n_rows: int, n_columns: int) -> str:
         # Of few rows a network learns the knots by heart; of many columns they take too long.
-        return "piecewise" if n_rows >= 2000 and n_columns <= 200 else "scale"
+        if n_rows < 2000 or n_columns > 200:
+            return "scale"
+        return "cumulative" if n_rows * n_columns <= LARGEST_CUMULATIVE else "piecewise"
 
     def __sklearn_tags__(self) -> Tags:
         tags = self._with_input_tags(super().__sklearn_tags__())

@@ -122,8 +122,8 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
         if not by_dtype:
             raise ValueError(
                 f"{type(given).__name__}: categorical_features={declared!r:.200} says which "
-                "columns to encode, and input_encoding=None encodes none; use 'auto', 'scale' or "
-                "'piecewise'"
+                "columns to encode, and input_encoding=None encodes none; use 'auto', 'scale', "
+                "'piecewise' or 'cumulative'"
             )
         return None
     if sparse.issparse(X):
@@ -132,10 +132,10 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
             f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
             "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
         )
-    height = _HEIGHT_WITH_KNOTS if encoding == "piecewise" else 1.0
-    encoder = TableEncoder(
-        encoding, categorical_features=declared, height=height, sparse_output=False
-    )
+    how: dict[str, Any] = {} if encoding == "scale" else {"height": _HEIGHT_WITH_KNOTS}
+    if encoding == "cumulative":
+        how["n_knots"] = given._cumulative_knots
+    encoder = TableEncoder(encoding, categorical_features=declared, sparse_output=False, **how)
     encoder._within = type(given).__name__
     return encoder
 

@@ -14,6 +14,9 @@ from .._networks.normalization import NORMALIZATIONS
 from .._support.sklearn import Interval, Options, StrOptions
 from ..families import FAMILIES, Family
 
+# Cells of a table whose encoding has an entry for every interval below a number: a gigabyte.
+LARGEST_CUMULATIVE = 10**6
+
 
 @dataclass(eq=False, repr=False)
 class Parameters:
@@ -72,7 +75,7 @@ class Parameters:
         "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "inference": [StrOptions({"draws", "moments"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "input_encoding": [StrOptions({"auto", "scale", "piecewise"}), None],
+        "input_encoding": [StrOptions({"auto", "scale", "piecewise", "cumulative"}), None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],
@@ -105,6 +108,9 @@ class Parameters:
         "device": [str],
         "callbacks": [list, tuple, None],
     }
+
+    # Of `input_encoding="cumulative"`.
+    _cumulative_knots: ClassVar[int]
 
     @staticmethod
     @abstractmethod

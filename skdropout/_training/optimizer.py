@@ -10,6 +10,9 @@ from torch.optim.adam import adam
 from .parameters import FlatParameters
 from .plan import Plan
 
+# Far below what a step can tell from zero, far above the smallest normal number of float32.
+_DIED_AWAY = 1e-30
+
 
 def make_optimizer(plan: Plan, values: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """An optimizer of parameters, which may be those of nothing yet."""
@@ -80,3 +83,16 @@ def take_step(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
         amsgrad=False,
         maximize=False,
     )
+
+
+@torch.no_grad()
+def clear_what_died_away(optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
+    """Set to zero what has shrunk to nothing, of the parameters and of the optimizer's state.
+
+    Units that no row switches on have no gradient but the penalty's. Their weights and moments
+    halve for ever, and arithmetic with denormal numbers takes ten times as long.
+    """
+    moments = [value for value in state_of(optimizer).values() if torch.is_tensor(value)]
+    for values in (flat.detached, *moments):
+        if values.shape == flat.detached.shape:
+            values.masked_fill_(values.abs() < _DIED_AWAY, 0)

@@ -12,9 +12,13 @@ from torch import Tensor
 from ..families import BlockNoise, NoiseStreams
 from .backprop import Backprop
 from .leaving import Moving
-from .optimizer import take_step, work_on
+from .optimizer import clear_what_died_away, take_step, work_on
 from .penalty import ElasticNet
 from .plan import Plan
+
+# Steps between two looks for what has died away: a moment of Adam shrinks by so little meanwhile
+# that it does not become denormal.
+_CLEAR_EVERY = 100
 
 
 class Batch(NamedTuple):
@@ -62,6 +66,7 @@ class Steps:
         self.penalty = ElasticNet(alphas, l1_ratios, self.flat)
         self.by_ratio: Tensor | None = None
         self.n_rows: int | list[int] = 0
+        self._n_steps = 0
 
     def set_ratios(self, ratios: np.ndarray) -> None:
         """Each member's step in steps of the optimizer: ``(members,)``."""
@@ -132,6 +137,9 @@ class Steps:
             take_step(self.optimizer, self.flat)
             # A step is proportional to its size, in Adam and in gradient descent.
             torch.lerp(before, values, self.by_ratio, out=values)
+        self._n_steps += 1
+        if self._n_steps % _CLEAR_EVERY == 0:
+            clear_what_died_away(self.optimizer, self.flat)
         return raw
 
     def _gradients(self, batch: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,10 @@ from ._parts import (
     Entries,
     Gaps,
     Hats,
+    Knots,
     Levels,
     Part,
+    Ramps,
     Scale,
     SmoothClip,
     Zeros,
@@ -35,6 +37,8 @@ from ._parts import (
 # Texts of which so large a share differ, in so many rows, are no categories.
 _DIFFERENT, _MANY = 0.9, 200
 _COMPARABLE = {BOOLEANS: NUMBERS}
+# Of piecewise-linear functions.
+_BASES: dict[str | None, Callable[[Knots], Part]] = {"piecewise": Hats, "cumulative": Ramps}
 
 
 class View(ABC):
@@ -208,7 +212,7 @@ def _check_as_they_come(cells: Cells, dtype: np.dtype) -> None:
     if cells.missing.any():
         cells.refuse(
             f"holds NaN or another missing value in row {np.argmax(cells.missing)}, and "
-            "encoding=None takes numbers; allowed are 'scale' and 'piecewise'"
+            "encoding=None takes numbers; allowed are 'scale', 'piecewise' and 'cumulative'"
         )
     too_large = np.abs(cells.values) > np.finfo(dtype).max
     if too_large.any():
@@ -234,8 +238,8 @@ def _view_and_parts(
     view: View = views.get(cells.kind, Itself())
     if settings.encoding is None and cells.kind in views:
         cells.refuse(
-            f"holds {cells.kind}, and encoding=None takes numbers; allowed are 'scale' and "
-            "'piecewise'"
+            f"holds {cells.kind}, and encoding=None takes numbers; allowed are 'scale', "
+            "'piecewise' and 'cumulative'"
         )
     (end, values), *others = view(cells).items()
     parts = [(end, part) for part in _numbers(values, settings)]
@@ -252,7 +256,7 @@ def _is_category(cells: Cells, settings: Settings) -> bool:
     if settings.encoding is None:
         cells.refuse(
             "holds text, and encoding=None takes numbers and declared categories; allowed are "
-            "'scale' and 'piecewise', or name it in categorical_features"
+            "'scale', 'piecewise' and 'cumulative', or name it in categorical_features"
         )
     if not settings.by_dtype:
         cells.refuse("holds text and is not among categorical_features; name it there, or drop it")
@@ -276,10 +280,11 @@ def _numbers(values: np.ndarray, settings: Settings) -> list[Part]:
     present, has_gaps = values[~missing], bool(missing.any())
     scale = Scale.of(present)
     parts: list[Part] = [SmoothClip(scale)]
-    if settings.encoding == "piecewise" and np.isfinite(scale.size):
-        knots = quantile_knots(scale(present), settings.n_knots)
+    basis = _BASES.get(settings.encoding)
+    if basis is not None and np.isfinite(scale.size):
+        knots = Knots(scale, quantile_knots(scale(present), settings.n_knots), not has_gaps)
         # Between two knots there is a straight line, which is there already.
-        parts += [Hats(scale, knots, not has_gaps)] if len(knots) > 2 else []
+        parts += [basis(knots)] if len(knots) > 2 else []
     return parts + ([Gaps()] if has_gaps else [])
 
 

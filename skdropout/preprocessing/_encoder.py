@@ -33,15 +33,18 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    encoding : {"piecewise", "scale"} or None, default="piecewise"
+    encoding : {"piecewise", "cumulative", "scale"} or None, default="piecewise"
         What happens to numbers. "scale": centred by the median, divided by the interquartile
         range (by half the range if that is zero), then clipped smoothly to between -3 and 3
         [1]_. "piecewise": that, and beside it a piecewise-linear encoding with knots at
-        quantiles [2]_, in the hat basis of `SplineTransformer(degree=1)`, which has two entries
-        a value. None: as they come; then text, dates and gaps in numbers are errors.
+        quantiles, in the hat basis of `SplineTransformer(degree=1)`, which has two entries
+        a value. "cumulative": the same functions as sums of others [2]_, each of which says how
+        much of the interval between two knots lies below the value, and which has an entry for
+        every interval that does. None: as they come; then text, dates and gaps in numbers are
+        errors.
     n_knots : int, default=17
-        Knots of "piecewise", the smallest and the largest value among them. A column with fewer
-        different values has a knot at each.
+        Knots of "piecewise" and "cumulative", the smallest and the largest value among them. A
+        column with fewer different values has a knot at each.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
         Which columns are categories. "from_dtype": those of categorical dtype, text and
@@ -54,8 +57,8 @@ default="from_dtype"
         At most so many output columns for the levels of one column, the rare ones' among them.
         None: as many as there are.
     height : float, default=1.0
-        What the column of a level holds where a row has the level, and what a function of the hat
-        basis is at its knot. With knots the estimators take 0.25: Adam's steps move all weights
+        What the column of a level holds where a row has the level, and what a piecewise-linear
+        function is at most. With knots the estimators take 0.25: Adam's steps move all weights
         alike, and single levels should not be learned before what many rows have in common.
     sparse_output : bool, default=True
         A compressed sparse row matrix, or an array.
@@ -111,7 +114,7 @@ default="from_dtype"
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "encoding": [StrOptions({"piecewise", "scale"}), None],
+        "encoding": [StrOptions({"piecewise", "cumulative", "scale"}), None],
         "n_knots": [Interval(Integral, 2, None, closed="left")],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "min_frequency": [

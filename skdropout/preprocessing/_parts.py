@@ -36,19 +36,21 @@ class Part(ABC):
 
     Attributes
     ----------
-    n_entries : int
-        Entries of each row.
     has_height : bool
         Whether the entries are shares of a whole, which may be taken for another number than one.
     """
 
-    n_entries = 1
     has_height = False
 
     @property
     @abstractmethod
     def width(self) -> int:
         """Output columns."""
+
+    @property
+    @abstractmethod
+    def n_entries(self) -> int:
+        """Entries of each row."""
 
     @abstractmethod
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
@@ -80,7 +82,7 @@ def _one_column(values: np.ndarray) -> Entries:
 class AsTheyCome(Part):
     """Numbers without a change. There must be no gaps."""
 
-    width = 1
+    width = n_entries = 1
 
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
         return _one_column(values)
@@ -92,7 +94,7 @@ class AsTheyCome(Part):
 class Zeros(Part):
     """A column that said nothing in training, and has no say afterwards."""
 
-    width = 1
+    width = n_entries = 1
 
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
         return _one_column(np.zeros(len(values)))
@@ -104,7 +106,7 @@ class Zeros(Part):
 class Gaps(Part):
     """One where the cell is missing, zero elsewhere."""
 
-    width = 1
+    width = n_entries = 1
 
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
         return _one_column(missing.astype(np.float64))
@@ -147,7 +149,7 @@ class SmoothClip(Part):
     """Standardised numbers z, as ``z / sqrt(1 + (z / 3)^2)``; gaps are at the centre."""
 
     scale: Scale
-    width = 1
+    width = n_entries = 1
 
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
         z = np.where(missing, 0.0, self.scale(values))
@@ -158,21 +160,42 @@ class SmoothClip(Part):
 
 
 @dataclass(frozen=True)
-class Hats(Part):
-    """Piecewise-linear functions of a number, in the basis that is one at a knot each.
+class Knots:
+    """Places among which piecewise-linear functions bend. Beyond the ends they are constant.
 
     Parameters
     ----------
     scale : Scale
-    knots : ndarray of shape (n_knots,)
-        Increasing, of standardised numbers. Beyond the ends functions are constant.
+    places : ndarray of shape (n_knots,)
+        Increasing, of standardised numbers.
     gaps_are_central : bool
         Whether a missing value stands at the centre; otherwise it has no entry.
     """
 
     scale: Scale
-    knots: np.ndarray
+    places: np.ndarray
     gaps_are_central: bool
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def passed(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Intervals that lie below a number, its own in part: ``(n_samples,)``."""
+        z = np.where(missing, 0.0, self.scale(values))
+        return np.interp(z, self.places, np.arange(len(self)))
+
+    def without_gaps(self, entries: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """The same entries, which this overwrites, with none where a gap has no place."""
+        if not self.gaps_are_central:
+            entries[missing] = 0
+        return entries
+
+
+@dataclass(frozen=True)
+class Hats(Part):
+    """Piecewise-linear functions of a number, in the basis that is one at a knot each."""
+
+    knots: Knots
     n_entries = 2
     has_height = True
 
@@ -181,17 +204,42 @@ class Hats(Part):
         return len(self.knots)
 
     def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
-        z = np.where(missing, 0.0, self.scale(values))
-        place = np.interp(z, self.knots, np.arange(self.width))
-        left = np.minimum(place.astype(np.int32), self.width - 2)
-        share = place - left
-        entries = np.stack([1 - share, share], axis=1)
-        if not self.gaps_are_central:
-            entries[missing] = 0
+        passed = self.knots.passed(values, missing)
+        left = np.minimum(passed.astype(np.int32), self.width - 2)
+        share = passed - left
+        entries = self.knots.without_gaps(np.stack([1 - share, share], axis=1), missing)
         return Entries(np.stack([left, left + 1], axis=1), entries)
 
     def names(self, column: str) -> list[str]:
         return [f"{column}_sp_{knot}" for knot in range(self.width)]
+
+
+@dataclass(frozen=True)
+class Ramps(Part):
+    """Piecewise-linear functions of a number, in the basis that rises between two knots each.
+
+    Below the first of the two it is zero, above the second one.
+    """
+
+    knots: Knots
+    has_height = True
+
+    @property
+    def width(self) -> int:
+        return len(self.knots) - 1
+
+    @property
+    def n_entries(self) -> int:
+        return self.width
+
+    def encode(self, values: np.ndarray, missing: np.ndarray) -> Entries:
+        intervals = np.arange(self.width, dtype=np.int32)
+        passed = self.knots.passed(values, missing)
+        entries = self.knots.without_gaps(np.clip(passed[:, None] - intervals, 0, 1), missing)
+        return Entries(np.broadcast_to(intervals, entries.shape), entries)
+
+    def names(self, column: str) -> list[str]:
+        return [f"{column}_bin_{interval}" for interval in range(self.width)]
 
 
 def quantile_knots(values: np.ndarray, n_knots: int) -> np.ndarray:
@@ -240,6 +288,7 @@ class Levels(Part):
     has_rare: bool
     has_gaps: bool
     are_booleans: bool = False
+    n_entries = 1
     has_height = True
 
     @classmethod

@@ -44,6 +44,7 @@ OTHERS = [
     {"input_encoding": None},
     {"input_encoding": "scale"},
     {"input_encoding": "piecewise"},
+    {"input_encoding": "cumulative"},
 ]
 # Trained far enough for the scores that the checks ask for, and not so far that probabilities are
 # zero in float32.

@@ -56,14 +56,23 @@ def test_a_table_with_text_and_gaps_is_fitted_as_it_comes(passengers, estimator_
     assert frame.index.tolist() == ["passenger 5", "passenger 3"]
 
 
-@pytest.mark.parametrize(("encoding", "height"), [("scale", 1.0), ("piecewise", 0.25)])
+@pytest.mark.parametrize(
+    ("encoding", "options"),
+    [
+        ("scale", {}),
+        ("piecewise", {"height": 0.25}),
+        ("cumulative", {"height": 0.25, "n_knots": ...}),
+    ],
+)
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
-def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encoding, height):
+def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encoding, options):
+    if "n_knots" in options:
+        options = {**options, "n_knots": {DropoutMLPClassifier: 33}.get(estimator_class, 17)}
     X, y = passengers
     y = target(estimator_class, y)
     inside = quick(estimator_class, input_encoding=encoding).fit(X, y)
     outside = make_pipeline(
-        TableEncoder(encoding, height=height, sparse_output=False),
+        TableEncoder(encoding, sparse_output=False, **options),
         quick(estimator_class, input_encoding=None),
     ).fit(X, y)
     np.testing.assert_array_equal(inside.predict(X), outside.predict(X))
@@ -78,8 +87,11 @@ def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encodin
         (DropoutMLPRegressor, 30, 2, "piecewise"),
         (DropoutMLPRegressor, 30, 200, "piecewise"),
         (DropoutMLPRegressor, 30, 201, "scale"),
+        (DropoutMLPRegressor, 2000, 2, "cumulative"),
+        (DropoutMLPRegressor, 5001, 200, "piecewise"),
         (DropoutMLPClassifier, 1999, 2, "scale"),
-        (DropoutMLPClassifier, 2000, 2, "piecewise"),
+        (DropoutMLPClassifier, 2000, 2, "cumulative"),
+        (DropoutMLPClassifier, 5001, 200, "piecewise"),
         (DropoutMLPClassifier, 2000, 201, "scale"),
     ],
 )

@@ -173,7 +173,7 @@ def test_entries_that_no_network_can_take(words, estimator_class, value, says):
 
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
 @pytest.mark.parametrize(
-    "options", [{"input_encoding": "scale"}, {"input_encoding": "piecewise"}, {}]
+    "options", [*({"input_encoding": name} for name in ("scale", "piecewise", "cumulative")), {}]
 )
 def test_a_sparse_matrix_is_not_encoded(words, estimator_class, options):
     if not options:

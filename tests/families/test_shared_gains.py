@@ -158,7 +158,7 @@ def two_columns():
 
 
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
-@pytest.mark.parametrize("encoding", ["scale", "piecewise"])
+@pytest.mark.parametrize("encoding", ["scale", "piecewise", "cumulative"])
 def test_draws_are_those_of_every_mask_of_the_columns(two_columns, estimator_class, encoding):
     X, y = two_columns[0], target(estimator_class, two_columns[1])
     options = {"dropout_rate": 0.0, "input_dropout_rate": 0.25, "n_draws": 400}

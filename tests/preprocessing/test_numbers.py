@@ -1,5 +1,7 @@
 """Columns of numbers: scales, knots, gaps, and what a linear model gains."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +55,30 @@ def test_piecewise_is_scale_and_a_linear_spline():
     np.testing.assert_allclose(encoded[:, 1:], hats(SKEWED, knots), atol=1e-9)
 
 
+def test_cumulative_is_scale_and_the_piecewise_linear_encoding_of_the_paper():
+    encoded = dense("cumulative", n_knots=9).fit_transform(SKEWED[:, None])
+    assert encoded.shape == (500, 9)
+    np.testing.assert_allclose(encoded[:, 0], smooth_clip(SKEWED), rtol=1e-12)
+    ends = np.quantile(SKEWED, np.linspace(0, 1, 9), method="inverted_cdf")
+    for interval, (low, high) in enumerate(pairwise(ends)):
+        share = np.clip((SKEWED - low) / (high - low), 0, 1)
+        np.testing.assert_allclose(encoded[:, 1 + interval], share, atol=1e-9)
+
+
+def test_both_bases_say_the_same_of_a_number():
+    X = np.c_[SKEWED, np.r_[np.zeros(250), np.arange(250.0)]]
+    X[::7, 1] = np.nan
+    at_knots = dense(n_knots=7).fit(X)
+    rising = dense("cumulative", n_knots=7).fit(X)
+    for column in (0, 1):
+        of_knots = at_knots.transform(X)[:, at_knots.column_of_feature_ == column]
+        expected = of_knots[:, 1:8][:, ::-1].cumsum(1)[:, ::-1][:, 1:]
+        encoded = rising.transform(X)[:, rising.column_of_feature_ == column]
+        np.testing.assert_allclose(encoded[:, 1:7], expected, atol=1e-12)
+        np.testing.assert_array_equal(encoded[:, 7:], of_knots[:, 8:])
+    assert rising.get_feature_names_out()[:3].tolist() == ["x0", "x0_bin_0", "x0_bin_1"]
+
+
 def test_levels_and_knots_may_stand_for_less_than_numbers_do():
     X = pd.DataFrame({"age": np.arange(40.0) ** 2, "city": ["Bonn", "Ulm", None, "Ulm"] * 10})
     whole = TableEncoder(n_knots=5, sparse_output=False).fit_transform(X)
@@ -62,8 +88,9 @@ def test_levels_and_knots_may_stand_for_less_than_numbers_do():
     assert np.unique(low[:, -3:]).tolist() == [0, 0.25]
 
 
-def test_beyond_the_training_range_the_spline_is_constant():
-    encoder = dense(n_knots=5).fit(SKEWED[:, None])
+@pytest.mark.parametrize("encoding", ["piecewise", "cumulative"])
+def test_beyond_the_training_range_the_spline_is_constant(encoding):
+    encoder = dense(encoding, n_knots=5).fit(SKEWED[:, None])
     ends = encoder.transform([[SKEWED.min()], [SKEWED.max()]])[:, 1:]
     np.testing.assert_array_equal(encoder.transform([[-1e9], [1e9]])[:, 1:], ends)
 
@@ -108,7 +135,7 @@ def test_of_two_values_a_line_tells_all():
     assert dense().fit_transform([[0.0], [1], [1]]).shape == (3, 1)
 
 
-@pytest.mark.parametrize("encoding", ["piecewise", "scale"])
+@pytest.mark.parametrize("encoding", ["piecewise", "cumulative", "scale"])
 @pytest.mark.parametrize("size", [1e-300, 1e-20, 1.0, 1e20, 1e300])
 def test_the_unit_of_a_number_does_not_matter(encoding, size):
     x = np.random.default_rng(0).normal(size=(200, 1))
@@ -153,7 +180,7 @@ def test_a_gap_in_training_has_a_column_of_its_own():
     np.testing.assert_array_equal(encoded[[0, 1, 3, 4], :-1], present)
 
 
-@pytest.mark.parametrize("encoding", ["piecewise", "scale"])
+@pytest.mark.parametrize("encoding", ["piecewise", "cumulative", "scale"])
 def test_a_gap_that_training_did_not_have_stands_at_the_centre(encoding):
     encoder = dense(encoding).fit(np.arange(101.0)[:, None])
     np.testing.assert_allclose(*encoder.transform([[np.nan], [50.0]]), atol=1e-12)
@@ -173,7 +200,7 @@ def test_numbers_left_as_they_come():
     np.testing.assert_array_equal(dense(None).fit_transform(X), X)
 
 
-@pytest.mark.parametrize("encoding", ["piecewise", "scale", None])
+@pytest.mark.parametrize("encoding", ["piecewise", "cumulative", "scale", None])
 def test_single_precision_in_single_precision_out(encoding):
     X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     single, double = dense(encoding).fit_transform(X), dense(encoding).fit_transform(X * 1.0)
@@ -194,8 +221,9 @@ def test_a_linear_model_learns_a_curve():
             .fit(x[:1000], y[:1000])
             .predict(x[1000:]),
         )
-        for encoding in ("scale", "piecewise")
+        for encoding in ("scale", "piecewise", "cumulative")
     }
     # Of five other seeds: at most 0.00, at least 0.95.
     assert scores["scale"] < 0.1
     assert scores["piecewise"] > 0.9
+    assert scores["cumulative"] > 0.9

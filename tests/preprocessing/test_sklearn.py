@@ -20,7 +20,7 @@ from skdropout.preprocessing import TableEncoder
 @parametrize_with_checks(
     [
         TableEncoder(encoding, sparse_output=sparse_output)
-        for encoding in ("piecewise", "scale", None)
+        for encoding in ("piecewise", "cumulative", "scale", None)
         for sparse_output in (True, False)
     ]
 )
@@ -29,7 +29,7 @@ def test_scikit_learns_checks(estimator, check):
 
 
 def test_tags_say_what_is_accepted():
-    for encoding in ("piecewise", "scale", None):
+    for encoding in ("piecewise", "cumulative", "scale", None):
         tags = get_tags(TableEncoder(encoding)).input_tags
         assert tags.categorical
         assert not tags.sparse
