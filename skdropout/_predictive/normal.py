@@ -116,6 +116,10 @@ class NormalMixture(NormalComponents):
         square, means = np.square(scale), self._scaled_means(scale, centre)
         return NormalMixture(means, self.noise * square, self.spread * square)
 
+    def shifted(self, by: np.ndarray) -> NormalMixture:
+        """With the means of the components elsewhere, by ``(n_components, rows, n_outputs)``."""
+        return NormalMixture(self.means + by, self.noise, self.spread)
+
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
         return NormalMixture(self.means[components], noise[components], spread[components])

@@ -38,9 +38,12 @@ class Part(ABC):
     ----------
     n_entries : int
         Entries of each row.
+    tells_distance : bool
+        Whether rows are the further apart in these columns, the more they differ.
     """
 
     n_entries = 1
+    tells_distance = True
 
     @property
     @abstractmethod
@@ -171,6 +174,8 @@ class Hats(Part):
     knots: np.ndarray
     gaps_are_central: bool
     n_entries = 2
+    # Any two knots that are no neighbours are equally far apart.
+    tells_distance = False
 
     @property
     def width(self) -> int:
