@@ -156,15 +156,16 @@ def _spread(X: Any) -> tuple[np.ndarray, np.ndarray]:
 
     At least a sixth of the range, so that a level that is rare is not far from everything.
     """
-    mean = np.asarray(X.mean(0, dtype=np.float64)).ravel()
+    mean = _dense(X.mean(0, dtype=np.float64)).ravel()
     square = X.power(2) if issparse(X) else np.square(X, dtype=np.float64)
-    variance = np.asarray(square.mean(0, dtype=np.float64)).ravel() - mean**2
-    low, high = (
-        (np.asarray(end.todense() if issparse(end) else end)).ravel()
-        for end in (X.min(0), X.max(0))
-    )
+    variance = _dense(square.mean(0, dtype=np.float64)).ravel() - mean**2
+    low, high = (_dense(end).ravel() for end in (X.min(0), X.max(0)))
     spread = np.maximum(np.sqrt(np.maximum(variance, 0)), (high - low) / 6)
     return mean, np.where(variance > _ROUNDING * mean**2, spread, 0.0)
+
+
+def _dense(values: Any) -> np.ndarray:
+    return values.toarray() if issparse(values) else np.asarray(values)
 
 
 class _Found(NamedTuple):

@@ -81,6 +81,10 @@ class NormalComponents(Mixture):
         """
 
     @abstractmethod
+    def shifted(self, by: np.ndarray) -> NormalComponents:
+        """With the means of the components elsewhere, by ``(n_components, rows, n_outputs)``."""
+
+    @abstractmethod
     def widened(self, columns: TargetColumns, noise: float) -> NormalComponents:
         """As in `Mixture`."""
 
@@ -117,7 +121,6 @@ class NormalMixture(NormalComponents):
         return NormalMixture(means, self.noise * square, self.spread * square)
 
     def shifted(self, by: np.ndarray) -> NormalMixture:
-        """With the means of the components elsewhere, by ``(n_components, rows, n_outputs)``."""
         return NormalMixture(self.means + by, self.noise, self.spread)
 
     def take(self, components: np.ndarray) -> NormalMixture:
@@ -166,6 +169,9 @@ class CorrelatedNormalMixture(NormalComponents):
         covariance = self.covariance * np.outer(factors, factors)
         means = self._scaled_means(scale, centre)
         return CorrelatedNormalMixture(means, self.noise * np.square(scale), covariance)
+
+    def shifted(self, by: np.ndarray) -> CorrelatedNormalMixture:
+        return CorrelatedNormalMixture(self.means + by, self.noise, self.covariance)
 
     def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
         noise = np.broadcast_to(self.noise, self.means.shape)[components]
