@@ -137,9 +137,7 @@ def left_out(data: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarr
         yield name, table.X, table.y, means.fit_predict(StandardScaler().fit_transform(table.X))
 
 
-def separation(
-    X: np.ndarray, y: np.ndarray, part: np.ndarray, without: int
-) -> dict[str, float]:
+def separation(X: np.ndarray, y: np.ndarray, part: np.ndarray, without: int) -> dict[str, float]:
     """Areas under the curve between rows of the part that was left out and others."""
     rng = np.random.default_rng(without)
     order = rng.permutation(np.flatnonzero(part != without))

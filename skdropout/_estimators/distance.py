@@ -40,6 +40,8 @@ _MOST_COLUMNS = 2**13
 _CHUNK_ROWS, _CHUNK_BYTES = 2**12, 2**25
 # Of a y that is met exactly, in units of its variance.
 _LEAST_NOISE = 1e-8
+# Of a precision, so that it is positive in spite of rounding, in units of what rows say.
+_LEAST_RIDGE = 1e-11
 # Of a variance, in units of the squared mean: what is below is none.
 _ROUNDING = 1e-12
 # Of the random numbers that follow from the seed of a fit.
@@ -89,12 +91,13 @@ def conditioned(given: Parameters, fitting: Fitting, net: DropoutNet) -> Conditi
     Parameters
     ----------
     given : Parameters
-        Of the estimator.
+        Of the estimator. Without `distance_awareness` it is zero.
     fitting : Fitting
     net : DropoutNet
         Trained for it.
     """
-    if not given.distance_awareness:
+    awareness = getattr(given, "distance_awareness", 0)
+    if not awareness:
         return None
     rows, target = fitting.job.rows, fitting.described.target
     y, std = _standardised(target.responses(rows.y.numpy()), rows.weight)
@@ -104,7 +107,8 @@ def conditioned(given: Parameters, fitting: Fitting, net: DropoutNet) -> Conditi
     few = Rows(rows.x, y, rows.weight).part(some)
     found = max((_evidence(one, *few[:]) for one in choices), key=lambda one: one.log_evidence)
     precision = _gram(found.features, rows.x, rows.weight)
-    precision.diagonal().add_(1 / (found.ratio * given.distance_awareness**2))
+    least = _LEAST_RIDGE * float(precision.diagonal().mean())
+    precision.diagonal().add_(max(least, 1 / (found.ratio * awareness**2)))
     size = np.zeros(fitting.job.likelihood.n_raw)
     size[: len(std)] = np.sqrt(found.noise) * std * _units(target, net, few)
     return Conditioned(found.features, precision, size, fitting.n_folds > 0)

@@ -129,5 +129,6 @@ def functions_of_members(
         if len(members) < len(stack.members):
             kept = torch.as_tensor(list(members))
             stack, likelihood = stack.select(kept), select_members(likelihood, kept)
-        draws = Draws.of(stack, process, n_draws) if n_draws else Draws(stack.plain())
+        drawn = n_draws and (stack.noisy or process is not None)
+        draws = Draws.of(stack, process, n_draws) if drawn else Draws(stack.plain())
     return draws, likelihood

@@ -74,9 +74,10 @@ class Draws(Functions):
         seeds : sequence of int, one per member, optional
             As in `Stack.draw`.
         """
-        seeds = stack.draw_seeds() if seeds is None else seeds
         plain = stack.draw(n_draws, seeds)
-        return cls(plain, None if process is None else process.draw(n_draws, seeds))
+        if process is None:
+            return cls(plain)
+        return cls(plain, process.draw(n_draws, stack.draw_seeds() if seeds is None else seeds))
 
     @property
     def n_draws(self) -> int:

@@ -153,7 +153,7 @@ def test_classes_are_less_certain_far_away(n_classes):
     X, y = three_classes()
     X, y = X[y < n_classes], y[y < n_classes]
     away = np.array([[-8.0, -8.0], [9, 9]])
-    options = {"max_iter": 100, "random_state": 0}
+    options = {"batch_size": 10, "learning_rate_init": 0.02}
     plain, model = (
         quick(DropoutMLPClassifier, distance_awareness=by, **options).fit(X, y) for by in (0.0, 3.0)
     )
@@ -296,3 +296,26 @@ def test_a_search_gives_each_candidate_the_rows_that_it_needs():
         for scorer in (lambda model, X, y: float(stds(model, X).mean()),)
     ]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("distance_awareness", [1e-6, 1e9])
+def test_any_awareness_is_finite(distance_awareness):
+    model = quick(DropoutMLPRegressor, cv=5, distance_awareness=distance_awareness)
+    assert np.isfinite(stds(model.fit(*one_input()), FAR)).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*constant")
+def test_a_constant_y_and_constant_columns_are_no_error():
+    X, _ = one_input()
+    X = np.concatenate([X, np.ones_like(X)], 1)
+    model = quick(DropoutMLPRegressor, **AWARE).fit(X, np.ones(len(X)))
+    np.testing.assert_array_equal(model.predict(X), 1)
+    model.fit(X[:, 1:], X[:, 0])
+    assert np.isfinite(stds(model, X[:, 1:])).all()
+
+
+@pytest.mark.parametrize("n_rows", [2, 7])
+def test_a_handful_of_rows_is_enough(n_rows):
+    X, y = one_input()
+    model = DropoutMLPRegressor(random_state=0, **AWARE, max_iter=5, tol=1e9, n_iter_no_change=1)
+    assert np.isfinite(stds(model.fit(X[:n_rows], y[:n_rows]), FAR)).all()
