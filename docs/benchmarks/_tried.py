@@ -1,8 +1,9 @@
 """What was tried before `distance_awareness` was built; a part of the page of `distance.py`."""
 
-TRIED = """These trials were made once, by hand, on the same gaps (one seed), the same sine (3 draws)
-and the first 3 splits of each of the five tables; log density is the mean gain over the default.
-The figures for a process that is fitted to networks that are trained already are of these networks;
+TRIED = """\
+These trials were made once, by hand, on the same gaps (one seed), the same sine (3 draws) and the
+first 3 splits of each of the five tables; log density is the mean gain over the default. The
+figures for a process that is fitted to networks that are trained already are of these networks;
 the others are of networks that were trained for it.
 
 | | variance ratio, geometric mean | sine, middle | log density |
@@ -20,22 +21,24 @@ the others are of networks that were trained for it.
 | Matern kernel (3/2) on standardised columns | 6.8 | 4.1 | +.004 |
 | Gaussian kernel, 128 features instead of 256 | 7.3 | 3.6 | +.002 |
 
-Read: what networks have made of the inputs has lost the gap, at any layer and with any members that
-were tried, so a posterior of the last layer alone cannot bring it back: both ends of a gap have been
-drawn together. Columns in which distance counts keep it, and then one closed form is enough. Knots
-at quantiles do not: any two that are no neighbours are equally far apart.
+Read: what networks have made of the inputs has lost the gap, at any layer and with any members
+that were tried, so a posterior of the last layer alone cannot bring it back: both ends of a gap
+have been drawn together. Columns in which distance counts keep it, and then one closed form is
+enough. Knots at quantiles do not: any two that are no neighbours are equally far apart.
 
-Members that are free to disagree are not calibrated better, and they fit worse: they lose .16 to .21
-of log density on average, most on yacht (.45 and .73). Randomised priors (Osband, Aslanides and
-Cassirer 2018) and other starts were not tried: a random network added to each member costs as much
-as the members, and what it adds where there are no rows is what the process adds in closed form.
+Members that are free to disagree are not calibrated better, and they fit worse: they lose .16 to
+.21 of log density on average, most on yacht (.45 and .73). Randomised priors (Osband, Aslanides
+and Cassirer 2018) and other starts were not tried: a random network added to each member costs as
+much as the members, and what it adds where there are no rows is what the process adds in closed
+form.
 
-The process has features and a prior that are the same for all networks; features of each network's
-own were tried for classes, and did a little better (.80 instead of .78 as the mean area for the
-epistemic part of rows from elsewhere) for five times the memory and the cosines. For classes the
-size of the functions was first that of a link at the base rates, `1 / (p (1 - p))`; classes that are
-well apart have much steeper ones, and with the slope that the networks have over all rows the mean
-area was .81 instead of .78, and .84 instead of .81 with `distance_awareness=3`.
+The process has features and a prior that are the same for all networks; features of each
+network's own were tried for classes, and did a little better (.80 instead of .78 as the mean area
+for the epistemic part of rows from elsewhere) for five times the memory and the cosines. For
+classes the size of the functions was first that of a link at the base rates, `1 / (p (1 - p))`;
+classes that are well apart have much steeper ones, and with the slope that the networks have over
+all rows the mean area was .81 instead of .78, and .84 instead of .81 with `distance_awareness=3`.
 
-A prior ten times as wide (`distance_awareness=10`) finds rows from elsewhere better still, and costs
-calibration of regression: on boston 90 % intervals then held .80 of the rows outside the gaps."""
+A prior ten times as wide (`distance_awareness=10`) finds rows from elsewhere better still, and
+costs calibration of regression: on boston 90 % intervals then held .80 of the rows outside the
+gaps."""
