@@ -1,4 +1,4 @@
-"""What was tried before `distance_awareness` was built; a part of the page of `distance.py`."""
+"""What the page of `distance.py` says of its figures, and what was tried before."""
 
 TRIED = """\
 These trials were made once, by hand, on the same gaps (one seed), the same sine (3 draws) and the
@@ -42,3 +42,15 @@ all rows the mean area was .81 instead of .78, and .84 instead of .81 with `dist
 A prior ten times as wide (`distance_awareness=10`) finds rows from elsewhere better still, and
 costs calibration of regression: on boston 90 % intervals then held .80 of the rows outside the
 gaps."""
+
+VERDICT = """\
+Read, of the run with 10 splits: with 1 the gaps, the sine and the intervals inside the gaps gain on
+all tables but wine-red, where inputs say little and so does the process; concrete's intervals hold
+.79 in the gap, energy's .61 instead of .10. Where there are rows, log density and log loss are not
+worse beyond two standard errors on any table. CRPS and RMSE are on yacht, by .006 and .017 of 1: the
+mean of 100 draws is not exactly the networks', because the functions are of mean zero only in the
+long run. With `n_draws=1000` the same ten splits lost .002 ± .002 and .004 ± .003. Coverage falls
+by about .01 from above .92 on boston and energy. Rows from elsewhere are found better by every measure
+on every table, but not as well as the distance itself finds them: .83 and .84 (mutual information)
+against .87. The fit of concrete took 1.06 times as long and 100 draws the same, moments 1.3 times;
+the classifier's fit of pima .37 instead of .28 seconds, and 100 draws 1.2 times."""

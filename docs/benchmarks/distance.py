@@ -14,7 +14,7 @@ from _common import EARLIER_RUNS, Page, make_parser, markdown_table, threads
 from _data import REGRESSION, load_table
 from _gaps import fit_gaps
 from _results import Results
-from _tried import TRIED
+from _tried import TRIED, VERDICT
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_wine
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -266,7 +266,7 @@ def main() -> None:
         page.add("## What it costs where there are rows", LOST)
         page.add(lost(results, options, tuple(options.tables), regression_scores))
         page.add(lost(results, options, classes, class_scores))
-    page.add("## What was tried and not built", TRIED)
+    page.add(VERDICT, "## What was tried and not built", TRIED)
     page.write()
 
 
