@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from .._inference.functions import Draws, Functions, Moments, Rounds
-from .._networks.plain import PlainStack
 from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._support.random import local_random_state, new_seed
 from .._support.sklearn import Interval, validate_parameter_constraints
@@ -38,19 +37,25 @@ def functions_of(estimator: DropoutEstimator, uncertain: str | None = None) -> F
         estimator._check_noise(uncertain)
         _check_uncertain(estimator, uncertain)
     with torch.inference_mode():
-        if not stack.noisy or (estimator.n_draws == 0 and estimator.inference == "draws"):
+        process = estimator._process
+        if not _drawn(estimator) or (estimator.n_draws == 0 and estimator.inference == "draws"):
             return Draws(stack.plain())
         if estimator.inference == "moments":
-            return Moments(_moments(estimator))
+            return Moments(_moments(estimator), process)
         if estimator.n_draws == "auto":
-            return Rounds(stack, estimator._with_error)
-        return Draws(stack.draw(draws_of_each(int(estimator.n_draws), len(stack.members))))
+            return Rounds(stack, estimator._with_error, process)
+        return Draws.of(stack, process, draws_of_each(int(estimator.n_draws), len(stack.members)))
+
+
+def _drawn(estimator: DropoutEstimator) -> bool:
+    """Whether draws of a member differ."""
+    return bool(estimator.net_.module_.noisy) or estimator._process is not None
 
 
 def _check_uncertain(estimator: Any, method: str) -> None:
     """Raise if a single network would be all that answers."""
     name = type(estimator).__name__
-    if not estimator.net_.module_.noisy:
+    if not _drawn(estimator):
         raise ValueError(
             f"{name}.{method}: this model has no noise (dropout={estimator.dropout!r}, "
             f"dropout_rate={estimator.dropout_rate!r}) and one member, so it cannot say how "
@@ -71,8 +76,8 @@ def check_error(estimator: DropoutEstimator) -> None:
             "comes from finitely many draws, and inference='moments' makes none; "
             "set_params(inference='draws') needs no refit"
         )
-    stack, n_draws = estimator.net_.module_, fixed_draws(estimator.n_draws)
-    if stack.noisy and n_draws and draws_of_each(n_draws, n_members := len(stack.members)) < 2:
+    n_members, n_draws = len(estimator.net_.module_.members), fixed_draws(estimator.n_draws)
+    if _drawn(estimator) and n_draws and draws_of_each(n_draws, n_members) < 2:
         raise ValueError(
             f"{type(estimator).__name__}.predict_uncertainty: return_error=True needs two draws of "
             f"each network and the model has {n_members}, got n_draws={n_draws}; "
@@ -116,6 +121,7 @@ def sampled_functions(
         rng = local_random_state(random_state)
         seeds = [new_seed(rng) for _ in stack.members]
     with torch.inference_mode():
-        plain: PlainStack = stack.draw(draws_of_each(n_functions, n_members), seeds)
+        each = draws_of_each(n_functions, n_members)
+        draws = Draws.of(stack, estimator._process, each, seeds)
     draw, member = np.divmod(np.arange(n_functions), n_members)
-    return Draws(plain), member * plain.n_draws + draw % plain.n_draws
+    return draws, member * draws.n_draws + draw % draws.n_draws

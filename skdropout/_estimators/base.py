@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._inference.functions import Functions, reduce
+from .._inference.process import GaussianProcess
 from .._networks.sparsity import sparsify
 from .._predictive.frames import uncertainty_frame
 from .._predictive.needed_draws import draws_of_each, fixed_draws
@@ -31,6 +32,7 @@ from .._training.rows import Rows
 from .answering import check_error, functions_of
 from .calibration import OutOfFold, calibrated, out_of_fold
 from .described import COLUMN_ATTRIBUTES, Described, describe, validation_rows
+from .distance import conditioned
 from .fitting import Fitting, prepare
 from .inputs import checked_rows, checked_table
 from .parameters import Parameters
@@ -59,6 +61,7 @@ class DropoutEstimator(BaseEstimator, ABC):
     _numeric_target: ClassVar[bool]
     calibration_: dict[str, Any] | None
     _target: Any
+    _process: GaussianProcess | None = None
 
     @abstractmethod
     def _checked_target(self, y: np.ndarray, reset: bool) -> np.ndarray:
@@ -281,7 +284,7 @@ class DropoutEstimator(BaseEstimator, ABC):
         """An estimator that predicts with a net in training, for callbacks that score it."""
         model = copy.copy(self)
         model.__dict__.update(described.attributes())
-        model.net_, model.calibration_ = net, None
+        model.net_, model.calibration_, model._process = net, None, None
         return model
 
     def _receive(self: Any, fitting: Fitting, net: Any) -> Any:
@@ -304,10 +307,15 @@ class DropoutEstimator(BaseEstimator, ABC):
                 "(scale it) or in a learning_rate_init that is too large"
             )
         self._seed, self.n_folds_ = fitting.seed, fitting.n_folds
-        self.calibration_ = calibrated(self, fitting, net)
+        told = conditioned(self, fitting, net)
+        self.calibration_ = calibrated(self, fitting, net, told)
+        if told is not None:
+            self._process = told.process(
+                fitting.described.target.uncalibrated_size(self.calibration_)
+            )
         if self.store_oof:
             self._out_of_fold = OutOfFold.of(fitting, net)
-            self.__dict__.update(out_of_fold(self, fitting, net, self.calibration_))
+            self.__dict__.update(out_of_fold(self, fitting, net, self.calibration_, told))
         return self
 
     def _adopt(
@@ -327,7 +335,7 @@ class DropoutEstimator(BaseEstimator, ABC):
         self.__dict__.update(fitted_attributes(net) | self._of_net(net))
         self.t_ = seen + (self.n_iter_ - n_before) * n_rows
         if not n_before:
-            self.calibration_ = None
+            self.calibration_ = self._process = None
         for sentence, category in complaints(self, net, max_iter):
             warn(sentence, category)
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .._inference.functions import Draws, reduce
+from .._inference.functions import reduce
 from .._predictive.needed_draws import draws_of_each, fixed_draws
 from .._support.compressed import given as as_given
 from .._support.random import local_random_state
 from .._training.net import DropoutNet
 from .._training.rows import Rows
 from .described import Held
+from .distance import Conditioned
 from .fitting import Fitting
 from .held_out import functions_of_members, held_out
 from .parameters import Parameters
@@ -64,7 +65,9 @@ def answering(fitting: Fitting, net: DropoutNet) -> Iterator[tuple[Held, list[in
             yield held, there
 
 
-def calibrated(given: Parameters, fitting: Fitting, net: DropoutNet) -> dict[str, Any] | None:
+def calibrated(
+    given: Parameters, fitting: Fitting, net: DropoutNet, told: Conditioned | None = None
+) -> dict[str, Any] | None:
     """What calibration chose, if the user wants it and there are rows for it.
 
     Parameters
@@ -74,6 +77,8 @@ def calibrated(given: Parameters, fitting: Fitting, net: DropoutNet) -> dict[str
     fitting : Fitting
     net : DropoutNet
         Trained for it.
+    told : Conditioned, optional
+        The Gaussian process that is added to its networks.
     """
     target = fitting.described.target
     n_rows = sum(len(held.rows) for held in fitting.held)
@@ -82,7 +87,13 @@ def calibrated(given: Parameters, fitting: Fitting, net: DropoutNet) -> dict[str
     n_draws, rng = fixed_draws(given.n_draws), local_random_state(fitting.seed)
     most = -(-_ENOUGH_ROWS // len(fitting.held))
     parts = [
-        held_out(net, members, _some(held.rows, most, rng), n_draws)
+        held_out(
+            net,
+            members,
+            _some(held.rows, most, rng),
+            n_draws,
+            None if told is None else told.before(held),
+        )
         for held, members in answering(fitting, net)
     ]
     return {
@@ -102,7 +113,11 @@ def _some(rows: Rows, most: int, rng: np.random.RandomState) -> Rows:
 
 
 def out_of_fold(
-    given: Parameters, fitting: Fitting, net: DropoutNet, calibration: dict[str, Any] | None
+    given: Parameters,
+    fitting: Fitting,
+    net: DropoutNet,
+    calibration: dict[str, Any] | None,
+    told: Conditioned | None = None,
 ) -> dict[str, Any]:
     """What members say about training rows that they have not seen, as fitted attributes.
 
@@ -115,6 +130,8 @@ def out_of_fold(
         Trained for it.
     calibration : dict or None
         From `calibrated`.
+    told : Conditioned, optional
+        As there.
     """
     target, n_rows = fitting.described.target, len(fitting.described.given.y)
     n_answers = np.zeros(n_rows)
@@ -123,14 +140,15 @@ def out_of_fold(
         if held.numbers is None:
             continue
         n_draws = draws_of_each(fixed_draws(given.n_draws), len(members))
-        plain, likelihood = functions_of_members(net, members, n_draws)
+        process = told.before(held, target.uncalibrated_size(calibration)) if told else None
+        draws, likelihood = functions_of_members(net, members, n_draws, process)
 
         def ask(outputs: list[Any], likelihood: Any = likelihood) -> tuple[np.ndarray, ...]:
             answer = target.predictive(outputs, likelihood, calibration).uncertainty()
             # For a row in several folds: the mixture of what was said of it.
             return answer.mean, answer.total, answer.mean**2
 
-        answers = reduce(Draws(plain), as_given(held.rows.x), ask)
+        answers = reduce(draws, as_given(held.rows.x), ask)
         sums = sums or [np.zeros((n_rows, *part.shape[1:])) for part in answers]
         for total, part in zip(sums, answers, strict=True):
             total[held.numbers] += part

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, softmax
 from torch import Tensor
 
 from .._inference.classes import ClassMixture
@@ -64,6 +65,16 @@ class ClassLabels(LabelTarget):
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         return self.classes[probabilities.argmax(1)]
+
+    def responses(self, encoded: np.ndarray) -> np.ndarray:
+        if self.binary:
+            return encoded.reshape(-1, 1).astype(np.float64)
+        return np.eye(len(self.classes))[encoded.astype(int)]
+
+    def linked(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if self.binary:
+            return raw, expit(raw)
+        return raw - raw.mean(1, keepdims=True), softmax(raw, axis=1)
 
     def column_names(self) -> list[str]:
         return [f"proba_{label}" for label in self.classes]

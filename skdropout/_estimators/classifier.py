@@ -59,6 +59,12 @@ class DropoutMLPClassifier(ClassAnswers, DropoutMLP):
     n_members : int, default=1
         Networks from different starts, a deep ensemble; with `cv` so many for each fold. A
         prediction averages over the draws of all of them.
+    distance_awareness : float, default=0.0
+        How unsure predictions become where training rows are far: a factor on the prior standard
+        deviation of a Gaussian process, whose functions, of mean zero, are added to the draws. Its
+        length scale and noise are those that make `y` most probable, and its posterior given the
+        training rows has a closed form. 1 is what these rows say, more is more careful, 0 is no
+        process. Then networks without noise give draws too. See docs/uncertainty.md.
     input_encoding : {"auto", "scale", "piecewise", "cumulative"} or None, default="auto"
         What happens to the columns of `X` inside the estimator. "scale": numbers are centred by the
         median, divided by the interquartile range and clipped smoothly, missing values and

@@ -75,6 +75,12 @@ class Described:
         columns = [] if encoder is None else encoder.column_of_feature_.tolist()
         return None if len(set(columns)) == len(columns) else tuple(columns)
 
+    @property
+    def telling(self) -> np.ndarray | None:
+        """Which numbers of an encoded row say how far it is from another; None is all."""
+        encoder = self.inputs["_encoder"]
+        return None if encoder is None else encoder._telling
+
     def attributes(self) -> dict[str, Any]:
         """What an estimator that takes the data has: inputs, target and what follows from it."""
         return self.inputs | {"_target": self.target} | self.target.attributes()

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._inference.draws import evaluate
+from .._inference.functions import Draws
+from .._inference.process import GaussianProcess
 from .._likelihoods.base import Likelihood
-from .._networks.plain import PlainStack
 from .._support.members import select_members
 from .._training.net import DropoutNet
 from .._training.rows import Rows
@@ -31,12 +31,15 @@ class HeldOut(NamedTuple):
     rows : Rows
     too_far : Tensor of shape (rows, n_raw) or None
         By how much the variance of their mean is larger than that of the mean of all networks.
+    beside : list of Tensor
+        What a Gaussian process adds to `raws`, of their shapes; none without one.
     """
 
     likelihood: Likelihood
     raws: list[Tensor]
     rows: Rows
     too_far: Tensor | None = None
+    beside: Sequence[Tensor] = ()
 
     @property
     def weight(self) -> np.ndarray:
@@ -45,7 +48,13 @@ class HeldOut(NamedTuple):
         return np.ones(len(self.rows)) if weight is None else weight.cpu().double().numpy()
 
 
-def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) -> HeldOut:
+def held_out(
+    net: DropoutNet,
+    members: Sequence[int],
+    rows: Rows,
+    n_draws: int,
+    process: GaussianProcess | None = None,
+) -> HeldOut:
     """What some members of a net say about rows, in a few draws, as spread as all of them are.
 
     A prediction is the mean over all members, which is less sure than each of them. So the draws of
@@ -64,8 +73,21 @@ def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) 
         That they were not trained on.
     n_draws : int
         Of the predictions; no more than a few are made.
+    process : GaussianProcess, optional
+        That does not know these rows either. With it networks without noise are as many draws too.
     """
     members, n_draws = list(members), min(n_draws, _CALIBRATION_DRAWS)
+    answers = _answers(net, members, rows, n_draws)
+    if process is None or not n_draws:
+        return answers
+    each = -(-n_draws // len(answers.raws))
+    raws = [raw.expand(each if len(raw) == 1 else -1, -1, -1) for raw in answers.raws]
+    seed = net.module_.draw_seeds()[members[0]]
+    drawn = process.draw(sum(map(len, raws)), [seed])(rows.x)[0]
+    return answers._replace(raws=raws, beside=drawn.split([len(raw) for raw in raws]))
+
+
+def _answers(net: DropoutNet, members: list[int], rows: Rows, n_draws: int) -> HeldOut:
     raws = _raws(net, members, rows, n_draws)
     others = [member for member in range(len(net.module_.members)) if member not in members]
     if len(others) < 2:
@@ -85,9 +107,9 @@ def held_out(net: DropoutNet, members: Sequence[int], rows: Rows, n_draws: int) 
 
 
 def _raws(net: DropoutNet, members: list[int], rows: Rows, n_draws: int) -> list[Tensor]:
-    plain, _ = functions_of_members(net, members, n_draws)
+    functions, _ = functions_of_members(net, members, n_draws)
     with torch.inference_mode():
-        chunks = [raws for _, raws in evaluate(plain, rows.x.to(net.device))]
+        chunks = [raws for _, raws in functions.over(rows.x)]
         return [torch.cat(parts, 1) for parts in zip(*chunks, strict=True)]
 
 
@@ -96,9 +118,9 @@ def _likelihood_of(net: DropoutNet, members: list[int]) -> Likelihood:
 
 
 def functions_of_members(
-    net: DropoutNet, members: Sequence[int], n_draws: int
-) -> tuple[PlainStack, Likelihood]:
-    """Plain networks of some members, and their likelihood.
+    net: DropoutNet, members: Sequence[int], n_draws: int, process: GaussianProcess | None = None
+) -> tuple[Draws, Likelihood]:
+    """Draws of some members, and their likelihood.
 
     Parameters
     ----------
@@ -107,11 +129,14 @@ def functions_of_members(
         Increasing.
     n_draws : int
         For each. 0 is the weight-scaling rule.
+    process : GaussianProcess, optional
+        Whose functions are added to the draws.
     """
     stack, likelihood = net.module_, net.criterion_
     with torch.inference_mode():
         if len(members) < len(stack.members):
             kept = torch.as_tensor(list(members))
             stack, likelihood = stack.select(kept), select_members(likelihood, kept)
-        plain = stack.draw(n_draws) if n_draws and stack.noisy else stack.plain()
-    return plain, likelihood
+        drawn = n_draws and (stack.noisy or process is not None)
+        draws = Draws.of(stack, process, n_draws) if drawn else Draws(stack.plain())
+    return draws, likelihood

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 from torch import Tensor
 
 from .._inference.labels import LabelMixture
@@ -48,6 +49,12 @@ class LabelIndicators(LabelTarget):
 
     def decide(self, probabilities: np.ndarray) -> np.ndarray:
         return (probabilities > 0.5).astype(int)
+
+    def responses(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded.astype(np.float64)
+
+    def linked(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return raw, expit(raw)
 
     def column_names(self) -> None:
         return None

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from .._inference.moments.outputs import GaussianOutputs
-from .._predictive.scaling import LogitScores, quality_of_logits, temperature_of_logits
+from .._predictive.scaling import (
+    LogitScores,
+    cooled_beside,
+    quality_of_logits,
+    temperature_of_logits,
+)
 from .held_out import HeldOut
 from .targets import Target
 
@@ -62,6 +67,9 @@ class LabelTarget(Target):
             f"{_per_row(self.shape)}; give y as in that fit, or start anew"
         )
 
+    def uncalibrated_size(self, calibration: dict[str, Any] | None) -> float:
+        return 1.0 if calibration is None else calibration["temperature"]
+
     def cooled(self, outputs: Sequence[Any], calibration: dict[str, Any] | None) -> Sequence[Any]:
         """Raw outputs, divided by the temperature that calibration chose."""
         temperature = 1.0 if calibration is None else calibration["temperature"]
@@ -73,16 +81,24 @@ class LabelTarget(Target):
         ]
 
     def calibrate(self, held_out: Sequence[HeldOut]) -> dict[str, Any]:
-        logits = [self._logits(torch.cat(part.raws).double().cpu()).numpy() for part in held_out]
+        logits = [self._joined_logits(part.raws) for part in held_out]
+        beside = [self._joined_logits(part.beside) for part in held_out if part.beside]
         targets = [self._answers(part.rows.y.cpu().numpy()) for part in held_out]
         weights = [part.weight for part in held_out]
-        temperature = temperature_of_logits(logits, targets, weights, self.scores)
-        cooled = [raw / temperature for raw in logits]
+        temperature = temperature_of_logits(logits, targets, weights, self.scores, beside)
+
+        def quality(when: str, by: float) -> dict[str, float]:
+            cooled = cooled_beside(logits, by, beside)
+            return quality_of_logits(when, cooled, targets, weights, self.scores)
+
         return {
             "temperature": temperature,
-            **quality_of_logits("before", logits, targets, weights, self.scores),
-            **quality_of_logits("after", cooled, targets, weights, self.scores),
+            **quality("before", 1.0),
+            **quality("after", temperature),
         }
+
+    def _joined_logits(self, raws: Sequence[Tensor]) -> np.ndarray:
+        return self._logits(torch.cat(list(raws)).double().cpu()).numpy()
 
     def out_of_fold(
         self, mean: np.ndarray, total: np.ndarray, square: np.ndarray

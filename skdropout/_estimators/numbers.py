@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._inference.moments.outputs import GaussianOutputs, equally_likely_points
 from .._likelihoods.base import Likelihood
@@ -20,7 +21,7 @@ from .._networks.stack import Stack
 from .._predictive.mixture import Mixture
 from .._predictive.normal import CorrelatedNormalMixture, NormalComponents, NormalMixture
 from .._predictive.poisson import PoissonMixture
-from .._predictive.scaling import quality_of_mixtures, scale_of_std
+from .._predictive.scaling import quality_of_mixtures, scale_of_std, scaled_beside
 from .._predictive.target_columns import TargetColumns
 from .held_out import HeldOut
 from .targets import Target
@@ -54,6 +55,9 @@ class NumericTarget(Target):
 
     def moments(self, stack: Stack) -> MomentStack:
         return stack.moments()
+
+    def responses(self, encoded: np.ndarray) -> np.ndarray:
+        return encoded.reshape(len(encoded), -1).astype(np.float64)
 
     def shaped(self, values: np.ndarray) -> np.ndarray:
         """Without the axis of outputs if y had none: ``(rows, n_outputs, ...)``."""
@@ -215,12 +219,16 @@ class RealNumbers(NumericTarget):
         mixtures = [self.uncalibrated(part.raws, part.likelihood) for part in held_out]
         targets = self._as_near_as_to_all(held_out, mixtures)
         weights = [part.weight for part in held_out]
-        scale = scale_of_std(mixtures, targets, weights)
-        calibrated = [mixture.scaled(scale) for mixture in mixtures]
+        beside = [self._in_units(part.beside) for part in held_out if part.beside]
+        scale = scale_of_std(mixtures, targets, weights, beside)
+
+        def quality(when: str, by: np.ndarray | float) -> dict[str, Any]:
+            return quality_of_mixtures(when, scaled_beside(mixtures, by, beside), targets, weights)
+
         return {
             "scale": float(scale[0]) if self.n_dimensions == 1 else self.columns.fill(scale, 1.0),
-            **quality_of_mixtures("before", mixtures, targets, weights),
-            **quality_of_mixtures("after", calibrated, targets, weights),
+            **quality("before", 1.0),
+            **quality("after", scale),
         }
 
     def _as_near_as_to_all(
@@ -245,6 +253,20 @@ class RealNumbers(NumericTarget):
         smaller = np.divide(excess, squares, out=np.zeros_like(excess), where=squares > 0)
         factor = np.sqrt(np.clip(1 - smaller, _NEAREST, 1.0))
         return [y + (factor - 1) * error for y, error in zip(targets, errors, strict=True)]
+
+    def _in_units(self, beside: Sequence[Tensor]) -> np.ndarray:
+        """What is added to means of the encoded y, in the units of y."""
+        return torch.cat(list(beside))[..., : len(self.scale)].cpu().double().numpy() * self.scale
+
+    def linked(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        means = raw[:, : len(self.scale)]
+        return means, means
+
+    def uncalibrated_size(self, calibration: dict[str, Any] | None) -> np.ndarray | float:
+        if calibration is None:
+            return 1.0
+        scale = self.columns.select(np.atleast_1d(calibration["scale"])[None])[0]
+        return np.concatenate([1 / scale, np.ones(len(scale) * self.heteroscedastic)])
 
 
 class Counts(NumericTarget):
@@ -287,6 +309,12 @@ class Counts(NumericTarget):
         parts = [likelihood.distribution(raw, member) for member, raw in enumerate(outputs)]
         rates = np.concatenate([part.mean.cpu().double().numpy() for part in parts])
         return PoissonMixture(rates).widened(self.columns, SMALLEST_VARIANCE)
+
+    def linked(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return raw, self.means * np.exp(raw)
+
+    def uncalibrated_size(self, calibration: dict[str, Any] | None) -> float:
+        return 1.0
 
     # The spread of counts follows from their mean.
     can_be_calibrated = False

@@ -35,6 +35,7 @@ class Parameters:
     n_draws: int | str = 100
     inference: str = "draws"
     n_members: int = 1
+    distance_awareness: float = 0.0
     input_encoding: str | None = "auto"
     categorical_features: Any = "from_dtype"
     normalization: str | None = None
@@ -75,6 +76,7 @@ class Parameters:
         "n_draws": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
         "inference": [StrOptions({"draws", "moments"})],
         "n_members": [Interval(Integral, 1, None, closed="left")],
+        "distance_awareness": [Interval(Real, 0, None, closed="left")],
         "input_encoding": [StrOptions({"auto", "scale", "piecewise", "cumulative"}), None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],

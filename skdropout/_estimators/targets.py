@@ -63,6 +63,14 @@ class Target(ABC):
         """A new likelihood for a stack."""
 
     @abstractmethod
+    def responses(self, encoded: np.ndarray) -> np.ndarray:
+        """Encoded targets as numbers, a column for each raw output that says a mean."""
+
+    @abstractmethod
+    def linked(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What raw outputs ``(rows, n_raw)`` say of `responses`: linear predictors, and means."""
+
+    @abstractmethod
     def moments(self, stack: Stack) -> MomentStack:
         """Moments of what the predictive distribution is made from."""
 
@@ -96,6 +104,10 @@ class Target(ABC):
         dict
             The number, and how good predictions are without and with it.
         """
+
+    @abstractmethod
+    def uncalibrated_size(self, calibration: dict[str, Any] | None) -> np.ndarray | float:
+        """Of a raw output that calibration is to leave at size one: ``(n_raw,)``, or of all."""
 
     @abstractmethod
     def out_of_fold(

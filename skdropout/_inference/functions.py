@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from .._support.compressed import Compressed, rows_of
 from .._support.threads import threads_for
 from .draws import evaluate
 from .moments.propagation import propagate
+from .process import DrawnFunctions, GaussianProcess, widened
 
 
 class Functions(ABC):
@@ -48,13 +49,45 @@ class Draws(Functions):
     Parameters
     ----------
     plain : PlainStack
+    beside : DrawnFunctions, optional
+        What is added to them, for each member as many as it has draws, or to its only one.
     """
 
-    def __init__(self, plain: PlainStack) -> None:
-        self.plain = plain
+    def __init__(self, plain: PlainStack, beside: DrawnFunctions | None = None) -> None:
+        self.plain, self.beside = plain, beside
+
+    @classmethod
+    def of(
+        cls,
+        stack: Stack,
+        process: GaussianProcess | None,
+        n_draws: int,
+        seeds: Sequence[int] | None = None,
+    ) -> Draws:
+        """Draws of each member, with a function of the process added to each.
+
+        Parameters
+        ----------
+        stack : Stack
+        process : GaussianProcess or None
+        n_draws : int
+            Of each member. Without noise, and without a process, its network is the only one.
+        seeds : sequence of int, one per member, optional
+            As in `Stack.draw`.
+        """
+        plain = stack.draw(n_draws, seeds)
+        if process is None:
+            return cls(plain)
+        return cls(plain, process.draw(n_draws, stack.draw_seeds() if seeds is None else seeds))
+
+    @property
+    def n_draws(self) -> int:
+        """Of each member."""
+        return self.plain.n_draws if self.beside is None else self.beside.weights.shape[1]
 
     def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Tensor]]]:
-        return evaluate(self.plain, x.to(_device(self.plain)))
+        chunks = evaluate(self.plain, x.to(_device(self.plain)))
+        return chunks if self.beside is None else _with(self.beside, x, chunks)
 
 
 class Moments(Functions):
@@ -63,13 +96,19 @@ class Moments(Functions):
     Parameters
     ----------
     stack : MomentStack
+    process : GaussianProcess, optional
+        Whose functions are added.
     """
 
-    def __init__(self, stack: MomentStack) -> None:
-        self.stack = stack
+    def __init__(self, stack: MomentStack, process: GaussianProcess | None = None) -> None:
+        self.stack, self.process = stack, process
 
     def over(self, x: Tensor | Compressed) -> Iterator[tuple[slice, list[Any]]]:
-        return propagate(self.stack, x.to(_device(self.stack)))
+        for rows, outputs in propagate(self.stack, x.to(_device(self.stack))):
+            if self.process is not None:
+                variance = self.process.variance(x[rows])
+                outputs = [widened(one, variance, self.stack.directions) for one in outputs]
+            yield rows, outputs
 
 
 class Rounds(Functions):
@@ -83,14 +122,19 @@ class Rounds(Functions):
     stack : Stack
     known : callable
         Takes raw outputs, and returns variances and their standard errors, each an `Uncertainty`.
+    process : GaussianProcess, optional
+        Whose functions are added.
     """
 
     sizes = (FIRST_DRAWS, 200, 400, 800, MOST_DRAWS)
 
     def __init__(
-        self, stack: Stack, known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]]
+        self,
+        stack: Stack,
+        known: Callable[[list[Tensor]], tuple[Uncertainty, Uncertainty]],
+        process: GaussianProcess | None = None,
     ) -> None:
-        self.stack, self.known = stack, known
+        self.stack, self.known, self.process = stack, known, process
 
     def over(self, x: Tensor | Compressed) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
         sizes = np.full(len(x), self.sizes[0])
@@ -108,7 +152,7 @@ class Rounds(Functions):
                     yield index[done], [raw.index_select(1, kept) for raw in raws]
 
     def _draws(self, size: int) -> Draws:
-        return Draws(self.stack.draw(draws_of_each(size, len(self.stack.members))))
+        return Draws.of(self.stack, self.process, draws_of_each(size, len(self.stack.members)))
 
     def _next_round(self, size: int, needed: np.ndarray) -> np.ndarray:
         """Where rows go after a round: to the first later one that is large enough, or nowhere.
@@ -127,6 +171,16 @@ class Rounds(Functions):
         """
         later = np.searchsorted(self.sizes, np.minimum(needed, MOST_DRAWS))
         return np.where(needed <= size, size, np.take(self.sizes, later))
+
+
+def _with(
+    beside: DrawnFunctions, x: Tensor | Compressed, chunks: Iterator[tuple[slice, list[Tensor]]]
+) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Raw outputs of networks, and what is added to them."""
+    for rows, raws in chunks:
+        added = beside(x[rows])
+        pairs = zip(raws, added, strict=True)
+        yield rows, [raw + more.to(raw.device) for raw, more in pairs]
 
 
 def _device(stack: PlainStack | MomentStack) -> torch.device:

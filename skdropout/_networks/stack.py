@@ -172,7 +172,7 @@ class Stack(nn.Module):
             By default the members' own, which makes a model a fixed set of functions.
         """
         if seeds is None:
-            seeds = [member.seeds()[3] for member in self.members]
+            seeds = self.draw_seeds()
         return self._assemble(
             [
                 # A stream per map: the draws of one do not depend on how many another took.
@@ -182,6 +182,10 @@ class Stack(nn.Module):
                 for depth, linear in enumerate(self.linears)
             ]
         )
+
+    def draw_seeds(self) -> list[int]:
+        """What the draws of each member follow from."""
+        return [member.seeds()[3] for member in self.members]
 
     def moments(self) -> MomentStack:
         """Moments of the noisy maps that `draw` draws from.

@@ -81,6 +81,10 @@ class NormalComponents(Mixture):
         """
 
     @abstractmethod
+    def shifted(self, by: np.ndarray) -> NormalComponents:
+        """With the means of the components elsewhere, by ``(n_components, rows, n_outputs)``."""
+
+    @abstractmethod
     def widened(self, columns: TargetColumns, noise: float) -> NormalComponents:
         """As in `Mixture`."""
 
@@ -115,6 +119,9 @@ class NormalMixture(NormalComponents):
             return self
         square, means = np.square(scale), self._scaled_means(scale, centre)
         return NormalMixture(means, self.noise * square, self.spread * square)
+
+    def shifted(self, by: np.ndarray) -> NormalMixture:
+        return NormalMixture(self.means + by, self.noise, self.spread)
 
     def take(self, components: np.ndarray) -> NormalMixture:
         noise, spread = (np.broadcast_to(v, self.means.shape) for v in (self.noise, self.spread))
@@ -162,6 +169,9 @@ class CorrelatedNormalMixture(NormalComponents):
         covariance = self.covariance * np.outer(factors, factors)
         means = self._scaled_means(scale, centre)
         return CorrelatedNormalMixture(means, self.noise * np.square(scale), covariance)
+
+    def shifted(self, by: np.ndarray) -> CorrelatedNormalMixture:
+        return CorrelatedNormalMixture(self.means + by, self.noise, self.covariance)
 
     def take(self, components: np.ndarray) -> CorrelatedNormalMixture:
         noise = np.broadcast_to(self.noise, self.means.shape)[components]

@@ -37,7 +37,10 @@ _FEWEST_CELLS = 10
 
 
 def scale_of_std(
-    mixtures: list[NormalComponents], targets: list[np.ndarray], weights: list[np.ndarray]
+    mixtures: list[NormalComponents],
+    targets: list[np.ndarray],
+    weights: list[np.ndarray],
+    beside: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Factor on the standard deviation with which 90 % intervals hold 90 % of the rows.
 
@@ -48,6 +51,8 @@ def scale_of_std(
     targets : list of ndarray of shape (rows, n_outputs)
         Single cells may be missing (NaN); they count nothing.
     weights : list of ndarray of shape (rows,)
+    beside : list of ndarray of shape (n_components, rows, n_outputs), optional
+        What is added to the components, whatever the factor.
 
     Returns
     -------
@@ -63,14 +68,28 @@ def scale_of_std(
     while (high - low).max() > _TOLERANCE:
         middle = (low + high) / 2
         inside = sum(
-            weight @ _inside(mixture.scaled(np.exp(middle)), y, _LEVEL)
-            for mixture, y, weight in zip(mixtures, targets, weights, strict=True)
+            weight @ _inside(mixture, y, _LEVEL)
+            for mixture, y, weight in zip(
+                scaled_beside(mixtures, np.exp(middle), beside), targets, weights, strict=True
+            )
         )
         enough = inside >= _LEVEL * total
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     n_cells = present.sum(0)
     too_few = (n_cells < _FEWEST_CELLS) & (n_cells < len(present))
     return np.where(too_few, 1.0, np.exp(high))
+
+
+def scaled_beside(
+    mixtures: list[NormalComponents],
+    scale: np.ndarray | float,
+    beside: list[np.ndarray] | None,
+) -> list[NormalComponents]:
+    """Mixtures with their standard deviations multiplied, and what is added to them as it is."""
+    scaled = [mixture.scaled(scale) for mixture in mixtures]
+    if not beside:
+        return scaled
+    return [mixture.shifted(by) for mixture, by in zip(scaled, beside, strict=True)]
 
 
 def _inside(mixture: NormalComponents, y: np.ndarray, level: float) -> np.ndarray:
@@ -137,6 +156,7 @@ def temperature_of_logits(
     targets: list[np.ndarray],
     weights: list[np.ndarray],
     scores: LogitScores = OF_CLASSES,
+    beside: list[np.ndarray] | None = None,
 ) -> float:
     """Most likely divisor of the logits of each draw, for the mean of the probabilities.
 
@@ -148,6 +168,8 @@ def temperature_of_logits(
         Integers; of labels also NaN where one is missing.
     weights : list of ndarray of shape (rows,)
     scores : LogitScores
+    beside : list of ndarray, optional
+        What is added to the logits, whatever the temperature.
 
     Returns
     -------
@@ -160,11 +182,23 @@ def temperature_of_logits(
 
     def log_likelihood(temperature: float) -> float:
         return sum(
-            weight @ scores.log_prob(raw / temperature, y)
-            for raw, y, weight in zip(logits, targets, weights, strict=True)
+            weight @ scores.log_prob(raw, y)
+            for raw, y, weight in zip(
+                cooled_beside(logits, temperature, beside), targets, weights, strict=True
+            )
         )
 
     return _most_likely(log_likelihood)
+
+
+def cooled_beside(
+    logits: list[np.ndarray], temperature: float, beside: list[np.ndarray] | None
+) -> list[np.ndarray]:
+    """Logits divided by a temperature, and what is added to them as it is."""
+    cooled = [raw / temperature for raw in logits]
+    if not beside:
+        return cooled
+    return [raw + more for raw, more in zip(cooled, beside, strict=True)]
 
 
 def _most_likely(log_likelihood: Callable[[float], float]) -> float:

@@ -49,8 +49,9 @@ class Handover:
     def __getstate__(self) -> dict:
         # Another process gets this network, not its stack, and rows only if it needs them.
         diverged = isinstance(self._handed(), NonFiniteLossError)
-        needed = self.network.calibrate or self.network.store_oof or diverged
-        fitting = self.fitting.trained(with_rows=needed)
+        network = self.network
+        asked = network.calibrate or network.store_oof or network.distance_awareness > 0
+        fitting = self.fitting.trained(with_rows=asked or diverged)
         return {**vars(self), "fitting": fitting}
 
 

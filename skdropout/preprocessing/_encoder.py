@@ -242,6 +242,12 @@ default="from_dtype"
     def _entries_per_row(self) -> int:
         return sum(part.n_entries for column in self._columns for _, part in column.parts)
 
+    @property
+    def _telling(self) -> np.ndarray:
+        """Output columns in which rows are the further apart, the more they differ: ``(n,)``."""
+        parts = [part for column in self._columns for _, part in column.parts]
+        return np.repeat([part.tells_distance for part in parts], [part.width for part in parts])
+
     def _declared(self, X: Any, n_columns: int) -> list[bool]:
         """Columns that the parameter says are categories."""
         declared = [False] * n_columns

@@ -38,9 +38,12 @@ class Part(ABC):
     ----------
     has_height : bool
         Whether the entries are shares of a whole, which may be taken for another number than one.
+    tells_distance : bool
+        Whether rows are the further apart in these columns, the more they differ.
     """
 
     has_height = False
+    tells_distance = True
 
     @property
     @abstractmethod
@@ -198,6 +201,8 @@ class Hats(Part):
     knots: Knots
     n_entries = 2
     has_height = True
+    # Any two knots that are no neighbours are equally far apart.
+    tells_distance = False
 
     @property
     def width(self) -> int:
@@ -223,6 +228,8 @@ class Ramps(Part):
 
     knots: Knots
     has_height = True
+    # The number itself tells it beside them.
+    tells_distance = False
 
     @property
     def width(self) -> int:

@@ -22,6 +22,7 @@ BAD = {
     "n_draws": [-1, 2.5, "many", "Auto", None],
     "inference": ["exact", "banana", None, True],
     "n_members": [0, -1, 1.5, "many", None],
+    "distance_awareness": [-0.1, NAN, np.inf, "far", None],
     "normalization": ["banana", True, 3],
     "solver": ["lbfgs", "banana", None],
     "alpha": [-0.1, NAN, "small", None],
