@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from skdropout.metrics import expected_calibration_error
 
-AWARENESS = (0.0, 1.0, 3.0)
+AWARENESS = (0.0, 0.5, 1.0)
 TABLES = ("pima", "messidor-dr", "mammographic-mass", "ann-thyroid")
 
 INTRO = """`distance_awareness` adds functions of a Gaussian process, of mean zero, to the draws

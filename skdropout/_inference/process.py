@@ -103,11 +103,14 @@ class GaussianProcess:
     def draw(self, n_draws: int, seeds: Sequence[int]) -> DrawnFunctions:
         """Functions, `n_draws` for each seed.
 
-        Those of a shorter sequence are the first ones of a longer.
+        The mean of several is zero everywhere, so that they leave the mean of a member's draws
+        where it is, and each has the variance of one that is drawn alone.
         """
         shape = n_draws, len(self.size), len(self.root)
         rngs = [np.random.default_rng((seed, _STREAM)) for seed in seeds]
         normal = as_tensor(np.stack([rng.standard_normal(shape) for rng in rngs]))
+        if n_draws > 1:
+            normal = (normal - normal.mean(1, keepdim=True)) * math.sqrt(n_draws / (n_draws - 1))
         weights = normal @ as_tensor(self.root).double().T
         return DrawnFunctions(self.features, weights * as_tensor(self.size).unsqueeze(1))
 

@@ -49,7 +49,18 @@ def test_the_middle_of_a_gap_and_what_is_beyond_the_data_are_known_less_well(awa
 def test_intervals_still_hold_what_they_say_where_there_are_data(aware):
     X, y = one_input(2000, seed=1)
     low, high = aware.predict_interval(X).T
-    assert 0.86 < ((low <= y) & (y <= high)).mean() < 0.95
+    # The scale is chosen on 200 rows: a standard error of .02. Five seeds gave .83 to .90, without
+    # the process .84 to .90.
+    assert 0.8 < ((low <= y) & (y <= high)).mean() < 0.96
+
+
+def test_means_stay_where_they_are(aware):
+    X, y = one_input()
+    plain = DropoutMLPRegressor(random_state=0).fit(X, y)
+    everywhere = np.concatenate([DATA, GAP, FAR])
+    np.testing.assert_allclose(plain.predict(everywhere), aware.predict(everywhere), atol=1e-3)
+    members = plain.predict_members(everywhere), aware.predict_members(everywhere)
+    np.testing.assert_allclose(*members, atol=1e-3)
 
 
 def test_the_parts_still_add_up_and_noise_is_not_what_grows(aware):

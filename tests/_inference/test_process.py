@@ -90,16 +90,25 @@ def test_a_weight_of_two_is_a_row_twice():
     np.testing.assert_allclose(given_rows(of, x, weight).variance(x), twice.variance(x), rtol=1e-9)
 
 
-def test_draws_have_the_variance_and_a_longer_sequence_begins_with_a_shorter():
+def test_draws_have_the_variance_and_leave_the_mean_where_it_is():
     of, x = features(), rows(seed=2) * 2
     process = given_rows(of, rows())
     values = process.draw(4000, [3, 4])(x)
     assert values.shape == (2, 4000, 60, 1)
     # The relative error of a variance of 4,000 draws is 2.2 %.
     np.testing.assert_allclose(values.var(1)[0] / process.variance(x), torch.ones(60, 1), atol=0.12)
-    few = process.draw(7, [3, 4])(x)
-    np.testing.assert_allclose(few, values[:, :7], rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(process.draw(7, [4])(x)[0], few[1])
+    np.testing.assert_allclose(values.mean(1), np.zeros((2, 60, 1)), atol=1e-12)
+    np.testing.assert_array_equal(process.draw(7, [4])(x)[0], process.draw(7, [3, 4])(x)[1])
+
+
+def test_few_draws_have_the_variance_too():
+    of, x = features(), rows(seed=2) * 2
+    process = given_rows(of, rows())
+    squares = process.draw(2, range(4000))(x).square().mean((0, 1))
+    # The two of a seed are opposites, so 4,000 squares count: 2.2 % of relative error.
+    np.testing.assert_allclose(squares / process.variance(x), torch.ones(60, 1), atol=0.12)
+    alone = process.draw(1, range(4000))(x).square().mean((0, 1))
+    np.testing.assert_allclose(alone / process.variance(x), torch.ones(60, 1), atol=0.12)
 
 
 @pytest.mark.parametrize("n_columns", [5, 10_000])
