@@ -10,7 +10,6 @@ from sklearn.utils import ClassifierTags, Tags
 from .._support.sklearn import StrOptions
 from .base import DropoutMLP
 from .class_answers import ClassAnswers
-from .parameters import LARGEST_CUMULATIVE
 
 
 @dataclass(eq=False, repr=False)
@@ -70,10 +69,10 @@ class DropoutMLPClassifier(ClassAnswers, DropoutMLP):
         median, divided by the interquartile range and clipped smoothly, missing values and
         categories have inputs of their own; "piecewise": the same, and piecewise-linear functions
         of numbers that are one at a knot each; "cumulative": those that rise between two knots.
-        "auto" is "cumulative" from 2,000 rows to a million cells, with fewer rows "piecewise" for
-        the regressor and "scale" for the classifier, with more cells "piecewise", and "scale" with
-        more than 200 columns; columns of a sparse matrix, and numbers without gaps that
-        `partial_fit` is given first, go as they come. None takes all columns as they come. See
+        "auto" is "cumulative" from 2,000 rows on, with fewer "piecewise" for the regressor and
+        "scale" for the classifier; "piecewise" if "cumulative" made more than 50 million numbers,
+        and "scale" with more than 200 columns; columns of a sparse matrix, and numbers without gaps
+        that `partial_fit` is given first, go as they come. None takes all columns as they come. See
         `skdropout.preprocessing.TableEncoder`.
     categorical_features : "from_dtype", array-like of bool, int or str, or None, \
 default="from_dtype"
@@ -283,9 +282,7 @@ default="from_dtype"
     @staticmethod
     def _auto_encoding(n_rows: int, n_columns: int) -> str:
         # Of few rows a network learns the knots by heart; of many columns they take too long.
-        if n_rows < 2000 or n_columns > 200:
-            return "scale"
-        return "cumulative" if n_rows * n_columns <= LARGEST_CUMULATIVE else "piecewise"
+        return "cumulative" if n_rows >= 2000 and n_columns <= 200 else "scale"
 
     def __sklearn_tags__(self) -> Tags:
         tags = self._with_input_tags(super().__sklearn_tags__())

@@ -23,6 +23,8 @@ _NUMBERS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": 
 # (docs/tables.md): with 1 networks learn single levels and knots by heart before they find what
 # rows have in common. Levels alone are whole: less of them changed nothing but the time.
 _HEIGHT_WITH_KNOTS = 0.25
+# Of a table that is encoded by intervals because nobody said how: a gigabyte, on the way.
+_MOST_NUMBERS = 5 * 10**7
 
 
 def checked_rows(estimator: Any, X: Any) -> Any:
@@ -91,6 +93,10 @@ def checked_table(
             counts = known if counts is None else known & counts
         learned = X if counts is None or counts.all() else safe_indexing(X, np.flatnonzero(counts))
         encoder.fit(learned)
+        n_numbers = num_samples(X) * encoder._entries_per_row
+        is_auto = estimator.input_encoding == "auto" and encoder.encoding == "cumulative"
+        if is_auto and n_numbers > _MOST_NUMBERS:
+            encoder = estimator._encoder = encoder_as("piecewise", estimator).fit(learned)
         # What is not compressed takes fewer bytes as soon as more than half is filled.
         encoder.sparse_output = 2 * encoder._entries_per_row < len(encoder.column_of_feature_)
     return encoder.transform(X), put_back(y, gaps)
@@ -132,10 +138,16 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
             f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
             "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
         )
+    return encoder_as(encoding, given)
+
+
+def encoder_as(encoding: str, given: Parameters) -> TableEncoder:
+    """What encodes a table in this way, not yet fitted."""
     how: dict[str, Any] = {} if encoding == "scale" else {"height": _HEIGHT_WITH_KNOTS}
     if encoding == "cumulative":
         how["n_knots"] = given._cumulative_knots
-    encoder = TableEncoder(encoding, categorical_features=declared, sparse_output=False, **how)
+    categories = given.categorical_features
+    encoder = TableEncoder(encoding, categorical_features=categories, sparse_output=False, **how)
     encoder._within = type(given).__name__
     return encoder
 

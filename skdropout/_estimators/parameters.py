@@ -14,9 +14,6 @@ from .._networks.normalization import NORMALIZATIONS
 from .._support.sklearn import Interval, Options, StrOptions
 from ..families import FAMILIES, Family
 
-# Cells of a table whose encoding has an entry for every interval below a number: a gigabyte.
-LARGEST_CUMULATIVE = 10**6
-
 
 @dataclass(eq=False, repr=False)
 class Parameters:

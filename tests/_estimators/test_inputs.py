@@ -88,10 +88,8 @@ def test_the_encoding_is_the_table_encoders(passengers, estimator_class, encodin
         (DropoutMLPRegressor, 30, 200, "piecewise"),
         (DropoutMLPRegressor, 30, 201, "scale"),
         (DropoutMLPRegressor, 2000, 2, "cumulative"),
-        (DropoutMLPRegressor, 5001, 200, "piecewise"),
         (DropoutMLPClassifier, 1999, 2, "scale"),
         (DropoutMLPClassifier, 2000, 2, "cumulative"),
-        (DropoutMLPClassifier, 5001, 200, "piecewise"),
         (DropoutMLPClassifier, 2000, 201, "scale"),
     ],
 )
@@ -106,6 +104,16 @@ def test_rows_and_columns_choose_the_encoding(
     with pytest.warns(UserWarning, match="max_iter"):
         model.fit(as_table(X), y)
     assert model._encoder.encoding == encoding
+
+
+@pytest.mark.filterwarnings("ignore:.*max_iter")
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_a_table_of_which_intervals_make_too_many_numbers_is_kept_small(estimator_class):
+    X = np.random.default_rng(0).normal(size=(16_000, 199))
+    options = {"hidden_layer_sizes": (2,), "max_iter": 1, "cv": None, "calibrate": False}
+    model = quick(estimator_class, **options, early_stopping=False)
+    assert model.fit(X, X[:, 0] > 0)._encoder.encoding == "piecewise"
+    assert model.fit(X[:2000], X[:2000, 0] > 0)._encoder.encoding == "cumulative"
 
 
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
