@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from sklearn.utils import ClassifierTags, Tags
 
 from .._support.sklearn import StrOptions
-from .base import DropoutMLP
 from .class_answers import ClassAnswers
+from .mlp import DropoutMLP
 
 
 @dataclass(eq=False, repr=False)

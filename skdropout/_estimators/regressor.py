@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sklearn.utils import Tags
 
 from .._support.sklearn import StrOptions
-from .base import DropoutMLP
+from .mlp import DropoutMLP
 from .number_answers import NumberAnswers
 
 

@@ -10,9 +10,9 @@ import joblib
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._estimators.base import DropoutMLP
 from .._estimators.described import Described, describe
 from .._estimators.fitting import Fitting, prepare
+from .._estimators.mlp import DropoutMLP
 from .._estimators.parameters import Parameters
 from .._support.sklearn import check_method_params, safe_split
 from .._training.jobs import Job

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, get_tags, indexable
 
-from .._estimators.base import DropoutMLP
+from .._estimators.mlp import DropoutMLP
 from .._support.sklearn import check_method_params
 from ._candidates import Data, Preparation, Prepared
 from ._dealing import Dealer, Handover

@@ -9,7 +9,7 @@ from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from .._estimators.base import DropoutMLP
+from .._estimators.mlp import DropoutMLP
 from .._estimators.recipe import family, hidden_widths
 from ..families import Posterior
 from ._candidates import network_of
