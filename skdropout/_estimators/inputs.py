@@ -21,8 +21,8 @@ _NUMBERS: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": 
 
 # Of levels and hat functions beside each other. Chosen on parts of the tables that no page scores
 # (docs/tables.md): with 1 networks learn single levels and knots by heart before they find what
-# rows have in common. Levels alone are whole: less of them changed nothing but the time.
-_HEIGHT_WITH_KNOTS = 0.25
+# rows have in common. Levels alone, and beside what lies below a number, are whole.
+_HEIGHT_OF_HATS = 0.25
 # Of a table that is encoded by intervals because nobody said how: a gigabyte, on the way.
 _MOST_NUMBERS = 5 * 10**7
 
@@ -143,7 +143,9 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
 
 def encoder_as(encoding: str, given: Parameters) -> TableEncoder:
     """What encodes a table in this way, not yet fitted."""
-    how: dict[str, Any] = {} if encoding == "scale" else {"height": _HEIGHT_WITH_KNOTS}
+    how: dict[str, Any] = {}
+    if encoding == "piecewise":
+        how["height"] = _HEIGHT_OF_HATS
     if encoding == "cumulative":
         how["n_knots"] = given._cumulative_knots
     categories = given.categorical_features

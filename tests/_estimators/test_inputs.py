@@ -61,7 +61,7 @@ def test_a_table_with_text_and_gaps_is_fitted_as_it_comes(passengers, estimator_
     [
         ("scale", {}),
         ("piecewise", {"height": 0.25}),
-        ("cumulative", {"height": 0.25, "n_knots": ...}),
+        ("cumulative", {"n_knots": ...}),
     ],
 )
 @pytest.mark.parametrize("estimator_class", ESTIMATORS)
