@@ -79,7 +79,7 @@ def plane(n_rows: int, n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     X, y = make_moons(n_rows, noise=0.15, random_state=0)
     axis = np.linspace(-4, 4, n_points)
     points = np.stack([part.ravel() for part in np.meshgrid(axis, axis)], 1)
-    model = DropoutMLPClassifier(distance_awareness=3.0, max_iter=400, random_state=0).fit(X, y)
+    model = DropoutMLPClassifier(distance_awareness=3.0, max_iter=1000, random_state=0).fit(X, y)
     return X, y, axis, model.predict_uncertainty(points)
 
 
