@@ -140,7 +140,7 @@ default="from_dtype"
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Divide the logits of every draw by one temperature, the most likely one on rows that a
@@ -266,6 +266,7 @@ default="from_dtype"
 
     _: KW_ONLY
     learning_rate_init: float = 0.003
+    n_iter_no_change: float = 20
     class_weight: Any = None
 
     # Thresholds in the tails decide classes; numbers gained nothing by more knots (docs/tables.md).

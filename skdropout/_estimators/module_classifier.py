@@ -108,7 +108,7 @@ class DropoutModuleClassifier(ClassAnswers, DropoutModule):
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Divide the logits of every draw by one temperature, the most likely one on rows that a
@@ -229,6 +229,7 @@ class DropoutModuleClassifier(ClassAnswers, DropoutModule):
 
     _: KW_ONLY
     learning_rate_init: float = DropoutMLPClassifier.learning_rate_init
+    n_iter_no_change: float = DropoutMLPClassifier.n_iter_no_change
     class_weight: Any = None
 
     _parameter_constraints: ClassVar[dict] = {
