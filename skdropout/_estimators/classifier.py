@@ -101,7 +101,7 @@ default="from_dtype"
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
-    max_iter : int, default=200
+    max_iter : int, default=400
         Largest number of epochs.
     shuffle : bool, default=True
         Order the rows anew in each epoch.
@@ -266,6 +266,7 @@ default="from_dtype"
 
     _: KW_ONLY
     learning_rate_init: float = 0.003
+    max_iter: int = 400
     n_iter_no_change: float = 20
     class_weight: Any = None
 

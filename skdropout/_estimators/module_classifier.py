@@ -69,7 +69,7 @@ class DropoutModuleClassifier(ClassAnswers, DropoutModule):
         First step size.
     power_t : float, default=0.5
         Exponent of "invscaling".
-    max_iter : int, default=200
+    max_iter : int, default=400
         Largest number of epochs.
     shuffle : bool, default=True
         Order the rows anew in each epoch.
@@ -229,6 +229,7 @@ class DropoutModuleClassifier(ClassAnswers, DropoutModule):
 
     _: KW_ONLY
     learning_rate_init: float = DropoutMLPClassifier.learning_rate_init
+    max_iter: int = DropoutMLPClassifier.max_iter
     n_iter_no_change: float = DropoutMLPClassifier.n_iter_no_change
     class_weight: Any = None
 
