@@ -94,7 +94,7 @@ def names_after(page):
 
 
 def test_readme_refers_whom_it_says():
-    """By how much: of three seeds all 16, among 17 to 19 that are referred."""
+    """By how much: of five seeds all 16, among 17 that are referred."""
     names = names_after("README.md")
     X, referred = names["X"], names["decided"] == "refer"
     unknown = X["age"].isna() & (X["ward"] == "heart")
