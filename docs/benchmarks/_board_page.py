@@ -65,7 +65,8 @@ beside it. Ranks are among the
 models that have the table; 1 is best."""
 
 SEARCH = """ *{searched}* is `BatchedRandomizedSearchCV` over `search_space(model)` with
-{candidates} candidates and `cv=3`, by log loss or log density, and the refit of the best one."""
+{candidates} candidates and `cv=3`, by log loss or log density, and the refit of the best one, on
+three folds at most. It is not ranked."""
 
 
 # ---- pieces --------------------------------------------------------------------------------------
@@ -90,6 +91,7 @@ class View:
             model for model in BY_NAME if any(board.has(name, model) for name in self.names)
         ]
         self.peers = [model for model in self.models if model != OURS]
+        self.ranked = [model for model in self.models if model != SEARCHED]
         self.scores = SCORES[task]
 
     def shared(self, peer: str) -> list[str]:
@@ -141,7 +143,7 @@ def headline(view: View) -> str:
         )
     best = []
     for score in view.scores:
-        ranks = view.board.ranks(view.counted, view.models, score, OURS)
+        ranks = view.board.ranks(view.counted, view.ranked, score, OURS)
         means = {model: np.mean(each) for model, each in ranks.items() if each}
         first = min(means, key=means.__getitem__)
         best.append(f"{score.name} {first} {means[first]:.2f} (ours {means[OURS]:.2f})")
@@ -154,12 +156,12 @@ def listed(names: Sequence[str]) -> str:
 
 def mean_ranks(view: View) -> str:
     rows = []
-    for model in view.models:
+    for model in view.ranked:
         rows.append([model, len([n for n in view.counted if view.board.has(n, model)])])
     for score in view.scores:
-        ranks = view.board.ranks(view.counted, view.models, score, OURS)
+        ranks = view.board.ranks(view.counted, view.ranked, score, OURS)
         best = min(np.mean(each) for each in ranks.values() if each)
-        for row, model in zip(rows, view.models, strict=True):
+        for row, model in zip(rows, view.ranked, strict=True):
             mean = np.mean(ranks[model]) if ranks[model] else np.nan
             row.append(f"**{mean:.2f}**" if mean == best else f"{mean:.2f}")
     return markdown_table(["mean rank", "tables", *(score.name for score in view.scores)], rows)
