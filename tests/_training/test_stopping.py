@@ -167,7 +167,7 @@ def test_verbose_prints_a_line_an_epoch(two_classes, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == model.n_iter_ == 7
     for number, (line, loss) in enumerate(zip(lines, model.loss_curve_, strict=True), start=1):
-        assert re.fullmatch(rf"epoch +{number}/200  loss {loss:.5f}  \d+\.\d\d s", line)
+        assert re.fullmatch(rf"epoch +{number}/400  loss {loss:.5f}  \d+\.\d\d s", line)
 
 
 def test_verbose_counts_the_calls_of_partial_fit(two_classes, capsys):
