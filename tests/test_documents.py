@@ -25,7 +25,6 @@ DIFFERENT_DEFAULTS = {
     "hidden_layer_sizes",
     "learning_rate",
     "max_iter",
-    "n_iter_no_change",
 }
 # Parameters that do something else in each.
 DIFFERENT_WORDS = {"batch_size", "calibrate", "store_oof"}

@@ -267,7 +267,6 @@ default="from_dtype"
     _: KW_ONLY
     learning_rate_init: float = 0.003
     max_iter: int = 400
-    n_iter_no_change: float = 20
     class_weight: Any = None
 
     # Thresholds in the tails decide classes; numbers gained nothing by more knots (docs/tables.md).

@@ -230,7 +230,6 @@ class DropoutModuleClassifier(ClassAnswers, DropoutModule):
     _: KW_ONLY
     learning_rate_init: float = DropoutMLPClassifier.learning_rate_init
     max_iter: int = DropoutMLPClassifier.max_iter
-    n_iter_no_change: float = DropoutMLPClassifier.n_iter_no_change
     class_weight: Any = None
 
     _parameter_constraints: ClassVar[dict] = {

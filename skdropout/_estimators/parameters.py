@@ -57,7 +57,7 @@ class Parameters:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    n_iter_no_change: float = 10
+    n_iter_no_change: float = 20
     calibrate: bool = True
     store_oof: bool = False
     device: str = "auto"

@@ -138,7 +138,7 @@ default="from_dtype"
         Decay of Adam's mean of squared gradients, in [0, 1).
     epsilon : float, default=1e-8
         Keeps Adam from dividing by zero.
-    n_iter_no_change : int or inf, default=10
+    n_iter_no_change : int or inf, default=20
         Epochs without an improvement of `tol` after which training stops.
     calibrate : bool, default=True
         Multiply every standard deviation by one factor for each output, with which 90 %
