@@ -66,7 +66,8 @@ models that have the table; 1 is best."""
 
 SEARCH = """ *{searched}* is `BatchedRandomizedSearchCV` over `search_space(model)` with
 {candidates} candidates and `cv=3`, by log loss or log density, and the refit of the best one, on
-three folds at most. It is not ranked."""
+three folds at most; of numbers with a wait of ten epochs, before twenty became the default. It is
+not ranked."""
 
 
 # ---- pieces --------------------------------------------------------------------------------------
