@@ -96,7 +96,7 @@ def checked_table(
         n_numbers = num_samples(X) * encoder._entries_per_row
         is_auto = estimator.input_encoding == "auto" and encoder.encoding == "cumulative"
         if is_auto and n_numbers > _MOST_NUMBERS:
-            encoder = estimator._encoder = encoder_as("piecewise", estimator).fit(learned)
+            encoder = estimator._encoder = _encoder_as("piecewise", estimator).fit(learned)
         # What is not compressed takes fewer bytes as soon as more than half is filled.
         encoder.sparse_output = 2 * encoder._entries_per_row < len(encoder.column_of_feature_)
     return encoder.transform(X), put_back(y, gaps)
@@ -138,10 +138,10 @@ def encoder_for(given: Parameters, X: Any, streamed: bool = False) -> TableEncod
             f"categorical_features={declared!r:.200} encodes columns, and those of a sparse X go "
             "as they come; use input_encoding=None, 'auto' without categories, or X.toarray()"
         )
-    return encoder_as(encoding, given)
+    return _encoder_as(encoding, given)
 
 
-def encoder_as(encoding: str, given: Parameters) -> TableEncoder:
+def _encoder_as(encoding: str, given: Parameters) -> TableEncoder:
     """What encodes a table in this way, not yet fitted."""
     how: dict[str, Any] = {}
     if encoding == "piecewise":

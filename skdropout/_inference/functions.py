@@ -78,7 +78,10 @@ class Draws(Functions):
         plain = stack.draw(n_draws, seeds)
         if process is None:
             return cls(plain)
-        return cls(plain, process.draw(n_draws, stack.draw_seeds() if seeds is None else seeds))
+        if seeds is None:
+            return cls(plain, process.draw(n_draws, stack.draw_seeds()))
+        # Who names seeds wants functions that are independent of each other.
+        return cls(plain, process.draw(n_draws, seeds, centred=False))
 
     @property
     def n_draws(self) -> int:

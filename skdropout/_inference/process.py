@@ -100,16 +100,22 @@ class GaussianProcess:
     root: np.ndarray
     size: np.ndarray
 
-    def draw(self, n_draws: int, seeds: Sequence[int]) -> DrawnFunctions:
+    def draw(self, n_draws: int, seeds: Sequence[int], centred: bool = True) -> DrawnFunctions:
         """Functions, `n_draws` for each seed.
 
-        The mean of several is zero everywhere, so that they leave the mean of a member's draws
-        where it is, and each has the variance of one that is drawn alone.
+        Parameters
+        ----------
+        n_draws : int
+        seeds : sequence of int
+        centred : bool, default=True
+            Whether the mean of several is zero everywhere, so that they leave the mean of a
+            member's draws where it is. Each has the variance of one that is drawn alone, but they
+            are not independent: two are opposites.
         """
         shape = n_draws, len(self.size), len(self.root)
         rngs = [np.random.default_rng((seed, _STREAM)) for seed in seeds]
         normal = as_tensor(np.stack([rng.standard_normal(shape) for rng in rngs]))
-        if n_draws > 1:
+        if centred and n_draws > 1:
             normal = (normal - normal.mean(1, keepdim=True)) * math.sqrt(n_draws / (n_draws - 1))
         weights = normal @ as_tensor(self.root).double().T
         return DrawnFunctions(self.features, weights * as_tensor(self.size).unsqueeze(1))

@@ -90,7 +90,7 @@ def clear_what_died_away(optimizer: torch.optim.Optimizer, flat: FlatParameters)
     """Set to zero what has shrunk to nothing, of the parameters and of the optimizer's state.
 
     Units that no row switches on have no gradient but the penalty's. Their weights and moments
-    halve for ever, and arithmetic with denormal numbers takes ten times as long.
+    shrink without end, and arithmetic with denormal numbers takes ten times as long.
     """
     moments = [value for value in state_of(optimizer).values() if torch.is_tensor(value)]
     for values in (flat.detached, *moments):

@@ -58,8 +58,8 @@ default="from_dtype"
         None: as many as there are.
     height : float, default=1.0
         What the column of a level holds where a row has the level, and what a piecewise-linear
-        function is at most. With knots the estimators take 0.25: Adam's steps move all weights
-        alike, and single levels should not be learned before what many rows have in common.
+        function is at most. With "piecewise" the estimators take 0.25: Adam's steps move all
+        weights alike, and single levels should not be learned before what many rows have in common.
     sparse_output : bool, default=True
         A compressed sparse row matrix, or an array.
     dtype : {numpy.float32, numpy.float64} or None, default=None

@@ -223,7 +223,7 @@ def test_what_a_row_gets_does_not_depend_on_the_rows_beside_it(aware):
     np.testing.assert_allclose(stds(aware, X), alone, rtol=1e-9)
 
 
-def test_draws_as_many_as_a_row_needs_are_the_first_of_those(aware):
+def test_draws_as_many_as_a_row_needs_say_about_what_many_say(aware):
     model = clone(aware).set_params(n_draws="auto").fit(*one_input())
     few = clone(aware).set_params(n_draws=1600).fit(*one_input())
     np.testing.assert_allclose(stds(model, FAR), stds(few, FAR), rtol=0.3)
@@ -241,6 +241,14 @@ def test_n_draws_of_zero_is_the_weight_scaling_rule_alone(aware):
 def test_samples_differ_where_nothing_is_known(aware):
     samples = aware.sample_y(np.concatenate([FAR, DATA]), 300)
     assert samples[:2].std(1).min() > 2 * samples[2:].std(1).max()
+
+
+def test_samples_of_a_seed_of_ones_own_are_no_opposites(aware):
+    # Two a member: the far ends are the process alone, as good as, and opposites would cancel.
+    samples = aware.sample_y(FAR, 10, random_state=1)
+    deviations = samples - aware.predict(FAR)[:, None]
+    sums = deviations[:, :5] + deviations[:, 5:]
+    assert np.abs(sums).mean() > 0.5 * np.abs(deviations).mean()
 
 
 def test_out_of_fold_answers_have_the_process_of_the_other_rows():
