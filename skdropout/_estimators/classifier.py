@@ -78,6 +78,11 @@ class DropoutMLPClassifier(ClassAnswers, DropoutMLP):
 default="from_dtype"
         Columns of `X` that are categories: in a DataFrame those of categorical dtype, text and
         booleans; or a mask, indices or names.
+    learn_input_scale : bool, default=True
+        Train the weights of each input of the network as a vector times a number, both of which
+        ``solver="adam"`` moves (Holzmüller et al. 2024): inputs that help count more after few
+        epochs, and others fade. Only training is another, not the network. A sparse matrix is left
+        out of it if it has a million weights or more.
     normalization : {"batch", "layer"} or None, default=None
         Normalization of each hidden layer, in the order linear map, normalization, activation,
         dropout. The statistics of "batch" stand still at prediction.
@@ -238,6 +243,9 @@ default="from_dtype"
 
     Gal and Ghahramani (2016). Dropout as a Bayesian approximation: representing model uncertainty
     in deep learning. ICML.
+
+    Holzmüller, Grinsztajn and Steinwart (2024). Better by default: strong pre-tuned MLPs and
+    boosted trees on tabular data. NeurIPS.
 
     Lakshminarayanan, Pritzel and Blundell (2017). Simple and scalable predictive uncertainty
     estimation using deep ensembles. NeurIPS.

@@ -22,6 +22,7 @@ _OF_LAYERS = (
     "input_dropout_rate",
     "input_encoding",
     "categorical_features",
+    "learn_input_scale",
     "normalization",
 )
 

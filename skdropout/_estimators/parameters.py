@@ -35,6 +35,7 @@ class Parameters:
     distance_awareness: float = 0.0
     input_encoding: str | None = "auto"
     categorical_features: Any = "from_dtype"
+    learn_input_scale: bool = True
     normalization: str | None = None
     solver: str = "adam"
     alpha: float = 0.0001
@@ -76,6 +77,7 @@ class Parameters:
         "distance_awareness": [Interval(Real, 0, None, closed="left")],
         "input_encoding": [StrOptions({"auto", "scale", "piecewise", "cumulative"}), None],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "learn_input_scale": ["boolean"],
         "normalization": [StrOptions(set(NORMALIZATIONS)), None],
         "solver": [StrOptions({"adam", "sgd"})],
         "alpha": [Interval(Real, 0, None, closed="left")],

@@ -13,11 +13,13 @@ from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
 from .._predictive.needed_draws import fixed_draws
 from .._support.caller_warnings import warn
+from .._support.compressed import Compressed
 from .._support.device import resolve_device
 from .._training.callbacks import Training, adapted
 from .._training.jobs import Job
 from .._training.plan import Plan
 from .._training.rows import Rows
+from .._training.window import WIDE
 from .._training.stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
 from ..families import FAMILIES, Family, Noiseless
 from .parameters import Parameters
@@ -70,7 +72,13 @@ def make_job(
     n_weights = n_networks * sum(a * b for a, b in itertools.pairwise(widths))
     device = resolve_device(given.device, n_weights * options["batch_size"], type(given).__name__)
     return Job(
-        architecture=Architecture(widths, given.activation, given.normalization, sources),
+        architecture=Architecture(
+            widths,
+            given.activation,
+            given.normalization,
+            sources,
+            scaled=scales_inputs(given, rows, widths),
+        ),
         members=tuple(Member(int(seed), family(given), member_rates) for seed in seeds),
         likelihood=likelihood,
         plan=Plan(**options),
@@ -91,6 +99,16 @@ def check_statistics(given: Parameters, rows: Rows, normalization: str | None) -
             f"{type(given).__name__}: normalization='batch' needs at least 2 rows to train on, "
             f"got n_samples = {len(rows)}"
         )
+
+
+def scales_inputs(given: Parameters, rows: Rows, widths: tuple[int, ...]) -> bool:
+    """Whether the size of each input's weights is learned.
+
+    Gradient descent moves both factors by their gradients, so it has nothing to gain. Wide maps
+    of sparse rows are trained a few columns at a time.
+    """
+    windowed = isinstance(rows.x, Compressed) and widths[0] * widths[1] >= WIDE
+    return given.learn_input_scale and given.solver == "adam" and not windowed
 
 
 def hidden_widths(given: Parameters) -> tuple[int, ...]:

@@ -25,12 +25,15 @@ class Architecture:
     sources : tuple of int, one per input, or None
         Inputs of one source, such as a column that was encoded, are dropped together. None: each
         is its own.
+    scaled : bool
+        Whether training learns how large the weights of each input are: `InputScale`.
     """
 
     widths: tuple[int, ...]
     activation: str
     normalization: str | None
     sources: tuple[int, ...] | None = None
+    scaled: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def sparsify(stack: Stack) -> Stack:
     small.norms = torch.nn.ModuleList(  # type: ignore[assignment]
         norm.thinned(units) for norm, units in zip(stack.norms, kept[1:-1], strict=False)
     )
+    small.input_scale = None
     small.inputs = kept[0] if stack.inputs is None else stack.inputs[kept[0]]
     widths = tuple(len(units) for units in kept)
     small.architecture = replace(stack.architecture, widths=widths)

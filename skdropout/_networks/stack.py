@@ -13,6 +13,7 @@ from .._support.members import copy_holding, select_members
 from ..families import NoiseStreams, NoisyLinear, PlainLinear
 from .activations import ACTIVATIONS
 from .architecture import Architecture, Member
+from .input_scale import InputScale
 from .normalization import NORMALIZATIONS, Normalization
 from .plain import MomentLayer, MomentStack, PlainLayer, PlainStack
 
@@ -32,6 +33,7 @@ class Stack(nn.Module):
     ----------
     inputs : Tensor of int64 or None
         Columns of a row that the networks read, in order. None is all of them.
+    input_scale : InputScale or None
     n_epochs : int
         Epochs of training so far, over all calls: the KL's warm-up is counted in them.
     """
@@ -39,6 +41,7 @@ class Stack(nn.Module):
     linears: Sequence[NoisyLinear]
     norms: Sequence[Normalization]
     inputs: Tensor | None
+    input_scale: InputScale | None
 
     def __init__(self, architecture: Architecture, members: Sequence[Member]) -> None:
         super().__init__()
@@ -62,6 +65,9 @@ class Stack(nn.Module):
         self.norms = nn.ModuleList(  # type: ignore[assignment]
             NORMALIZATIONS[str(normalization)](len(members), width) for width in hidden
         )
+        self.input_scale = None
+        if architecture.scaled:
+            self.input_scale = InputScale(len(members), architecture.widths[0])
         self._initialize()
 
     @torch.no_grad()

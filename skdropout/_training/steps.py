@@ -15,6 +15,7 @@ from .leaving import Moving
 from .optimizer import clear_what_died_away, take_step, work_on
 from .penalty import ElasticNet
 from .plan import Plan
+from .scaling import InputScaling
 
 # Steps between two looks for what has died away: a moment of Adam shrinks by so little meanwhile
 # that it does not become denormal.
@@ -64,6 +65,7 @@ class Steps:
         self.backprop = Backprop(self.stack) if Backprop.supports(self.stack) else None
         alphas, l1_ratios = [plan.alpha for plan in plans], [plan.l1_ratio for plan in plans]
         self.penalty = ElasticNet(alphas, l1_ratios, self.flat)
+        self.scaling = InputScaling.of(self.stack)
         self.by_ratio: Tensor | None = None
         self.n_rows: int | list[int] = 0
         self._n_steps = 0
@@ -127,8 +129,19 @@ class Steps:
         self.penalty.add_gradient(n_rows if batch.counting is None else batch.counting)
         if self.gradient_scale is not None:
             self.flat.gradient.mul_(self.gradient_scale)
+        if self.scaling is not None:
+            self.scaling.set_gradient()
         if on_gradient is not None:
             on_gradient(batch.x, batch.y)
+        self._move()
+        self._n_steps += 1
+        if self._n_steps % _CLEAR_EVERY == 0:
+            clear_what_died_away(self.optimizer, self.flat)
+        return raw
+
+    def _move(self) -> None:
+        """Take the optimizer's step, and what follows from it."""
+        place = None if self.scaling is None else self.scaling.place()
         if self.by_ratio is None:
             take_step(self.optimizer, self.flat)
         else:
@@ -137,10 +150,8 @@ class Steps:
             take_step(self.optimizer, self.flat)
             # A step is proportional to its size, in Adam and in gradient descent.
             torch.lerp(before, values, self.by_ratio, out=values)
-        self._n_steps += 1
-        if self._n_steps % _CLEAR_EVERY == 0:
-            clear_what_died_away(self.optimizer, self.flat)
-        return raw
+        if self.scaling is not None and place is not None:
+            self.scaling.follow(place)
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Set the gradients of likelihood and KL, and return the raw outputs."""

@@ -24,7 +24,7 @@ from .parameters import FlatParameters
 from .rows import Rows
 
 # Weights of the first map from which on it may pay.
-_WIDE = 2**20
+WIDE = 2**20
 # Of the columns, the largest share that a batch may have.
 _FEW = 0.25
 
@@ -33,15 +33,16 @@ def window_size(stack: Stack, rows: Rows, batch_size: int) -> int | None:
     """Columns that a batch has, about, where the stack is to be trained through a window.
 
     That is where rows are compressed, the first map is wide, and its columns without an entry
-    have no part in a step: it has neither noise nor a KL.
+    have no part in a step: it has neither noise nor a KL, and their size is not learned.
     """
     x, linear = rows.x, stack.linears[0]
-    if not isinstance(x, Compressed) or linear.noisy or not linear.is_exact_at_zero():
+    apart = linear.is_exact_at_zero() and not linear.noisy and stack.input_scale is None
+    if not isinstance(x, Compressed) or not apart:
         return None
     _, n_in, n_out = linear.weight.shape
     share = min(1.0, batch_size / len(x))
     expected = (1 - (1 - share) ** x.columns.bincount(minlength=n_in).float()).sum().item()
-    return int(expected) + 1 if n_in * n_out >= _WIDE and expected < _FEW * n_in else None
+    return int(expected) + 1 if n_in * n_out >= WIDE and expected < _FEW * n_in else None
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ BAD = {
     "inference": ["exact", "banana", None, True],
     "n_members": [0, -1, 1.5, "many", None],
     "distance_awareness": [-0.1, NAN, np.inf, "far", None],
+    "learn_input_scale": ["yes", 2, None],
     "normalization": ["banana", True, 3],
     "solver": ["lbfgs", "banana", None],
     "alpha": [-0.1, NAN, "small", None],

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, GradientNormClipping
+from torch.nn.utils import parametrize
 
 from skdropout import DropoutMLPClassifier, DropoutMLPRegressor
 from tests.reference import ESTIMATORS, ONE_NETWORK, quick, stack_twin, target
@@ -20,8 +21,28 @@ def _train(model, X, y, **kwargs):
         return model.fit(X, y, **kwargs)
 
 
+class _ScaledInputs(torch.nn.Module):
+    """The weights of each input as a vector times a number."""
+
+    def __init__(self, n_in):
+        super().__init__()
+        self.log = torch.nn.Parameter(torch.zeros(n_in, dtype=torch.float64))
+
+    def forward(self, vectors):
+        return vectors * (6 * self.log).exp()
+
+    def divide(self, vectors):
+        """Divide gradients by constant factors, which Adam does not see but for rounding."""
+        vectors.grad /= (6 * self.log.detach()).exp()
+        self.log.grad /= 6
+
+
 def _plain_loop(model, network, X, y, loss_function, weight=None):
     """Minibatch training in plain torch, rows in their order: losses of the epochs."""
+    first, scale_of_inputs = network[0], None
+    if model.solver == "adam" and model.learn_input_scale:
+        scale_of_inputs = _ScaledInputs(X.shape[1])
+        parametrize.register_parametrization(first, "weight", scale_of_inputs)
     if model.solver == "adam":
         betas = model.beta_1, model.beta_2
         optimizer = torch.optim.Adam(network.parameters(), lr=model.learning_rate_init, betas=betas)
@@ -32,7 +53,7 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
             momentum=model.momentum,
             nesterov=model.nesterovs_momentum,
         )
-    weights = [module.weight for module in network if isinstance(module, torch.nn.Linear)]
+    linears = [module for module in network if isinstance(module, torch.nn.Linear)]
     weight = np.ones(len(X)) if weight is None else weight / weight.mean()
     tensors = [torch.as_tensor(values, dtype=torch.float64) for values in (X, y, weight)]
     objective, curve = getattr(loss_function, "objective", loss_function), []
@@ -44,18 +65,22 @@ def _plain_loop(model, network, X, y, loss_function, weight=None):
         for x, target_, w in batches:
             raw = network(x)
             loss = loss_function(raw, target_) * w
-            l1 = sum(values.abs().sum() for values in weights)
-            l2 = sum(values.square().sum() for values in weights) / 2
+            l1 = sum(linear.weight.abs().sum() for linear in linears)
+            l2 = sum(linear.weight.square().sum() for linear in linears) / 2
             penalty = model.alpha * (model.l1_ratio * l1 + (1 - model.l1_ratio) * l2)
             optimizer.zero_grad()
             # The regressor's steps are those of the squared error.
             scale = getattr(loss_function, "variance", 1)
             (((objective(raw, target_) * w).mean() + penalty / len(x)) * scale).backward()
+            if scale_of_inputs is not None:
+                scale_of_inputs.divide(first.parametrizations.weight.original)
             optimizer.step()
             raws.append(raw.detach())
             losses.append(loss.detach())
         curve.append(torch.cat(losses).mean().item())
         loss_function.epoch_end(torch.cat(raws), *tensors[1:])
+    if scale_of_inputs is not None:
+        parametrize.remove_parametrizations(first, "weight")
     return curve
 
 
@@ -130,12 +155,22 @@ def _assert_same_networks(model, network):
 
 
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("solver", "learn_input_scale"), [("adam", True), ("adam", False), ("sgd", True)]
+)
 @pytest.mark.parametrize(("alpha", "l1_ratio"), [(0.0, 0.0), (3.0, 0.0), (3.0, 0.4), (0.1, 1.0)])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("kind", ["binary", "categorical", "regression"])
 def test_training_without_noise_is_a_plain_loop(
-    two_classes, three_classes, real_target, kind, solver, alpha, l1_ratio, weighted
+    two_classes,
+    three_classes,
+    real_target,
+    kind,
+    solver,
+    learn_input_scale,
+    alpha,
+    l1_ratio,
+    weighted,
 ):
     (X, y), loss_function, estimator_class = {
         "binary": (two_classes, _BinaryLoss(), DropoutMLPClassifier),
@@ -148,6 +183,7 @@ def test_training_without_noise_is_a_plain_loop(
         activation="tanh",
         dropout=None,
         solver=solver,
+        learn_input_scale=learn_input_scale,
         alpha=alpha,
         l1_ratio=l1_ratio,
         batch_size=32,
