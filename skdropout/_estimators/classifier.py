@@ -81,8 +81,8 @@ default="from_dtype"
     learn_input_scale : bool, default=True
         Train the weights of each input of the network as a vector times a number, both of which
         ``solver="adam"`` moves (Holzmüller et al. 2024): inputs that help count more after few
-        epochs, and others fade. Only training is another, not the network. A sparse matrix is left
-        out of it if it has a million weights or more.
+        epochs, and others fade. Only training is another, not the network. Left out of it are
+        ``dropout="variational"``, and sparse matrices with a million weights or more.
     normalization : {"batch", "layer"} or None, default=None
         Normalization of each hidden layer, in the order linear map, normalization, activation,
         dropout. The statistics of "batch" stand still at prediction.

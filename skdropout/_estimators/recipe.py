@@ -19,8 +19,8 @@ from .._training.callbacks import Training, adapted
 from .._training.jobs import Job
 from .._training.plan import Plan
 from .._training.rows import Rows
-from .._training.window import WIDE
 from .._training.stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
+from .._training.window import WIDE
 from ..families import FAMILIES, Family, Noiseless
 from .parameters import Parameters
 
@@ -108,7 +108,8 @@ def scales_inputs(given: Parameters, rows: Rows, widths: tuple[int, ...]) -> boo
     of sparse rows are trained a few columns at a time.
     """
     windowed = isinstance(rows.x, Compressed) and widths[0] * widths[1] >= WIDE
-    return given.learn_input_scale and given.solver == "adam" and not windowed
+    asked = given.learn_input_scale and given.solver == "adam"
+    return asked and family(given).scales_inputs and not windowed
 
 
 def hidden_widths(given: Parameters) -> tuple[int, ...]:

@@ -28,7 +28,8 @@ class InputScaling:
     def __init__(self, stack: Stack) -> None:
         assert stack.input_scale is not None
         first, log = stack.linears[0].weight, stack.input_scale.log
-        assert first.grad is not None and log.grad is not None
+        assert first.grad is not None
+        assert log.grad is not None
         self.weight, self.gradient = first.detach(), first.grad
         self.log, self.log_gradient = log.detach(), log.grad
 
@@ -38,7 +39,7 @@ class InputScaling:
         return None if stack.input_scale is None else InputScaling(stack)
 
     def set_gradient(self) -> None:
-        """Set the logarithms' from that of the products, but for a factor, which Adam cannot see."""
+        """Set the logarithms' from that of the products, but for a factor that Adam cannot see."""
         torch.sum(self.gradient * self.weight, -1, keepdim=True, out=self.log_gradient)
 
     def place(self) -> tuple[Tensor, Tensor]:

@@ -190,6 +190,8 @@ class Family(BaseEstimator, ABC):
         The noise of one linear map.
     uses_rate : bool
         Whether the estimator's `dropout_rate` has a bearing on the noise.
+    scales_inputs : bool
+        Whether the estimator's `learn_input_scale` has a bearing on the training.
     kl_weight : float
         Factor on the KL in the objective. Families with a KL make this and the next two
         parameters (`Posterior`).
@@ -202,6 +204,7 @@ class Family(BaseEstimator, ABC):
     name: ClassVar[str]
     layer: ClassVar[type[NoisyLinear]]
     uses_rate: ClassVar[bool] = True
+    scales_inputs: ClassVar[bool] = True
     _parameter_constraints: ClassVar[dict] = {}
     kl_weight: float = 1.0
     kl_warmup: int = 0

@@ -169,6 +169,8 @@ class Variational(Posterior):
     """
 
     name = "variational"
+    # Noise does not shrink with the weights: those of an input that fades would be switched off.
+    scales_inputs = False
     layer = VariationalLinear
 
     kl_warmup: int = 20

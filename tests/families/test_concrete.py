@@ -126,8 +126,8 @@ def _rates(X, y, steps=800):
 def test_the_more_data_the_lower_the_rates(table):
     """With six seeds each doubling took 0.07 to 0.2 off the inputs' rate.
 
-    The hidden layer's is noise once it is near zero: from 200 rows on it was 0.03 to 0.28 of what it
-    had been with the fewest.
+    The hidden layer's is noise once it is near zero: from 200 rows on it was 0.03 to 0.28 of what
+    it had been with the fewest.
     """
     X, y = table
     rates = np.array([_rates(X[:n], y[:n]).dropout_rates_ for n in (100, 200, 400, 800)])
