@@ -40,7 +40,7 @@ of its own is added, before it is trained and when it predicts, of .3 or 1 stand
 not calibrated after that. Ratio and 90 % intervals in the gaps, the sine (3 draws), and log density
 and RMSE of the first 3 splits of each table less or through the default's:
 
-| | variance ratio | above 1 | boston | concrete | energy | wine-red | yacht | sine | log density | RMSE |
+| | ratio | above 1 | boston | concrete | energy | wine-red | yacht | sine | log density | RMSE |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | default | 1.4 | 14 of 15 | .91 | .71 | .29 | .92 | .77 | 1.5 | 0 | 1 |
 | last layer | 1.4 | 14 of 15 | .92 | .72 | .30 | .92 | .78 | 1.6 | -.003 | 1 |

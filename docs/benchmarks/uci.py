@@ -198,7 +198,11 @@ def time_section(found: dict, names: list[str], tables: list[str]) -> list[str]:
         lines.append(
             [name, *(f"{np.median([s['seconds'] for s in found[t, name]]):.2f}" for t in tables)]
         )
-    intro = "One fit, medians over the splits. Ours are five networks each."
+    intro = (
+        "One fit, medians over the splits. Ours are five networks each. Those of the run of "
+        "2026-11-27 had two or three programs beside them on two cores, which makes them two to "
+        "four times as long; [the board](board.md) has seconds of the processor."
+    )
     return ["## Seconds", intro, markdown_table(["", *tables], lines)]
 
 

@@ -9,8 +9,9 @@ the stack holds the products, so that nothing else knows of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
 
 from .._networks.input_scale import InputScale
 from .._networks.stack import Stack
@@ -42,19 +43,16 @@ class InputScaling:
         """Set the logarithms' from that of the products, but for a factor that Adam cannot see."""
         torch.sum(self.gradient * self.weight, -1, keepdim=True, out=self.log_gradient)
 
-    def place(self) -> tuple[Tensor, Tensor]:
-        """Where the weights and the logarithms are before a step."""
-        return self.weight.clone(), self.log.clone()
-
-    def follow(self, place: tuple[Tensor, Tensor]) -> None:
-        """Make products again after a step, by which the weights moved as the vectors should.
+    def around(self, take_step: Callable[[], None]) -> None:
+        """Let the optimizer move the logarithms and the vectors, and make products of them.
 
         Parameters
         ----------
-        place : tuple of Tensor
-            Where the step began.
+        take_step : callable
+            Moves the weights, which are products before, by what the vectors should move.
         """
-        weight, log = place
+        weight, log = self.weight.clone(), self.log.clone()
+        take_step()
         scale = (log * InputScale.SPEED).exp_()
         grown = ((self.log - log) * InputScale.SPEED).exp_()
         # grown * (weight + scale * (self.weight - weight)), in two passes over the weights.

@@ -133,15 +133,17 @@ class Steps:
             self.scaling.set_gradient()
         if on_gradient is not None:
             on_gradient(batch.x, batch.y)
-        self._move()
+        if self.scaling is None:
+            self._take_step()
+        else:
+            self.scaling.around(self._take_step)
         self._n_steps += 1
         if self._n_steps % _CLEAR_EVERY == 0:
             clear_what_died_away(self.optimizer, self.flat)
         return raw
 
-    def _move(self) -> None:
-        """Take the optimizer's step, and what follows from it."""
-        place = None if self.scaling is None else self.scaling.place()
+    def _take_step(self) -> None:
+        """The optimizer's step, or of each member its share of it."""
         if self.by_ratio is None:
             take_step(self.optimizer, self.flat)
         else:
@@ -150,8 +152,6 @@ class Steps:
             take_step(self.optimizer, self.flat)
             # A step is proportional to its size, in Adam and in gradient descent.
             torch.lerp(before, values, self.by_ratio, out=values)
-        if self.scaling is not None and place is not None:
-            self.scaling.follow(place)
 
     def _gradients(self, batch: Batch) -> Tensor:
         """Set the gradients of likelihood and KL, and return the raw outputs."""
