@@ -61,10 +61,9 @@ chance.
 *log loss*: nats per row, probabilities are kept above 1.2e-7. *calibration error*: of the top
 probability, in 15 bins. *AURC*: area under the risk-coverage curve of the top probability. *log
 density*: nats per row, in the units of y. *coverage* and *interval score*: of 90 % intervals.
-*seconds*: of the processor, with the preparation, the median over the
-folds; of ours and of CatBoost with nothing beside them on the machine, of the others while one other
-program ran, which makes them about a fifth longer. Ranks are among the
-models that have the table; 1 is best."""
+*seconds*: of the processor, with the preparation, the median over the folds; of ours and of
+CatBoost with nothing beside them on the machine, of the others while one other program ran, which
+makes them about a fifth longer. Ranks are among the models that have the table; 1 is best."""
 
 SEARCH = """ *{searched}* is `BatchedRandomizedSearchCV` over `search_space(model)` with
 {candidates} candidates and `cv=3`, by log loss or log density, and the refit of the best one, on
