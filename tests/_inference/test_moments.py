@@ -621,7 +621,9 @@ def test_large_float32_rows_have_probabilities_too(n_classes, depth, size):
     model.fit(X, y)
     X = size * X[:30]
     single, double = (model.predict_proba(X.astype(t)) for t in (np.float32, np.float64))
-    np.testing.assert_allclose(single, double, atol=2e-3)
+    # Each of 64 nodes is certain of a class here, and rounding may decide where two are level.
+    np.testing.assert_allclose(single, double, atol=2e-3 + 1 / 64)
+    assert (np.abs(single - double) > 2e-3).mean() < 0.02
 
 
 def test_n_draws_does_not_matter(fitted, data):
