@@ -13,14 +13,13 @@ from .._likelihoods.base import Likelihood
 from .._networks.architecture import Architecture, Member
 from .._predictive.needed_draws import fixed_draws
 from .._support.caller_warnings import warn
-from .._support.compressed import Compressed
 from .._support.device import resolve_device
 from .._training.callbacks import Training, adapted
 from .._training.jobs import Job
 from .._training.plan import Plan
 from .._training.rows import Rows
 from .._training.stopping import EpochLine, InverseScaling, Stopping, StopWhenConverged
-from .._training.window import WIDE
+from .._training.window import is_wide
 from ..families import FAMILIES, Family, Noiseless
 from .parameters import Parameters
 
@@ -107,9 +106,8 @@ def scales_inputs(given: Parameters, rows: Rows, widths: tuple[int, ...]) -> boo
     Gradient descent moves both factors by their gradients, so it has nothing to gain. Wide maps
     of sparse rows are trained a few columns at a time.
     """
-    windowed = isinstance(rows.x, Compressed) and widths[0] * widths[1] >= WIDE
     asked = given.learn_input_scale and given.solver == "adam"
-    return asked and family(given).scales_inputs and not windowed
+    return asked and family(given).scales_inputs and not is_wide(rows, *widths[:2])
 
 
 def hidden_widths(given: Parameters) -> tuple[int, ...]:

@@ -24,9 +24,14 @@ from .parameters import FlatParameters
 from .rows import Rows
 
 # Weights of the first map from which on it may pay.
-WIDE = 2**20
+_WIDE = 2**20
 # Of the columns, the largest share that a batch may have.
 _FEW = 0.25
+
+
+def is_wide(rows: Rows, n_in: int, n_out: int) -> bool:
+    """Whether a first map on these rows is one for a window, if it may be trained through one."""
+    return isinstance(rows.x, Compressed) and n_in * n_out >= _WIDE
 
 
 def window_size(stack: Stack, rows: Rows, batch_size: int) -> int | None:
@@ -35,14 +40,15 @@ def window_size(stack: Stack, rows: Rows, batch_size: int) -> int | None:
     That is where rows are compressed, the first map is wide, and its columns without an entry
     have no part in a step: it has neither noise nor a KL, and their size is not learned.
     """
-    x, linear = rows.x, stack.linears[0]
+    linear = stack.linears[0]
     apart = linear.is_exact_at_zero() and not linear.noisy and stack.input_scale is None
-    if not isinstance(x, Compressed) or not apart:
-        return None
     _, n_in, n_out = linear.weight.shape
+    if not apart or not is_wide(rows, n_in, n_out):
+        return None
+    x: Any = rows.x
     share = min(1.0, batch_size / len(x))
     expected = (1 - (1 - share) ** x.columns.bincount(minlength=n_in).float()).sum().item()
-    return int(expected) + 1 if n_in * n_out >= WIDE and expected < _FEW * n_in else None
+    return int(expected) + 1 if expected < _FEW * n_in else None
 
 
 @torch.no_grad()

@@ -621,7 +621,7 @@ def test_large_float32_rows_have_probabilities_too(n_classes, depth, size):
     model.fit(X, y)
     X = size * X[:30]
     single, double = (model.predict_proba(X.astype(t)) for t in (np.float32, np.float64))
-    # Each of 64 nodes is certain of a class here, and rounding may decide where two are level.
+    # Each of 64 points is certain of a class here, and rounding may decide where two are level.
     np.testing.assert_allclose(single, double, atol=2e-3 + 1 / 64)
     assert (np.abs(single - double) > 2e-3).mean() < 0.02
 

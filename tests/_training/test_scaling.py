@@ -10,7 +10,7 @@ from tests.reference import CROSS_FITTED, quick, ten_columns_that_decide
 
 
 def scales(model):
-    """Logarithms of the factors: ``(members, n_in)``."""
+    """Logarithms of the factors, through `InputScale.SPEED`: ``(members, n_in)``."""
     return model.net_.module_.input_scale.log.detach().numpy()[..., 0]
 
 
